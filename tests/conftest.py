@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 from realcore import Core, free_port, launch
 
 ROOT = Path(__file__).resolve().parent.parent
