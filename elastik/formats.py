@@ -1,0 +1,285 @@
+"""Typed bodies on top of the verbs: text, JSON, gzip, CSV, struct, cached, diffed, previewed."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, overload
+
+from elastik import paths
+from elastik.errors import ElastikError, NotFound, error_for
+from elastik.responses import Written
+from elastik.verbs import Verbs
+
+_REPRESENTATION = (
+    "content_type",
+    "content_encoding",
+    "content_language",
+    "content_disposition",
+    "cache_control",
+)
+Range = tuple[int, int]
+
+
+class Formats(Verbs):
+    """put_*/get_* pairs and the questions one HEAD answers."""
+
+    # -- text ----------------------------------------------------------------------------------
+
+    def put_text(self, path: str, text: str, *, encoding: str = "utf-8", **kwargs: Any) -> Written:
+        """PUT text as ``text/plain`` with its charset."""
+        kind = f"text/plain; charset={encoding}"
+        return self.put(path, text.encode(encoding), content_type=kind, **kwargs)
+
+    @overload
+    def get_text(
+        self,
+        path: str,
+        *,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        range: Range | None = None,
+        if_none_match: None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> str: ...
+
+    @overload
+    def get_text(
+        self,
+        path: str,
+        *,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        range: Range | None = None,
+        if_none_match: str | None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> str | None: ...
+
+    def get_text(
+        self,
+        path: str,
+        *,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        range: Range | None = None,
+        if_none_match: str | None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> str | None:
+        """GET and decode; None on 304."""
+        body = self.get(
+            path, range=range, if_none_match=if_none_match, if_range=if_range, headers=headers
+        )
+        return None if body is None else body.decode(encoding, errors)
+
+    # -- JSON ----------------------------------------------------------------------------------
+
+    def put_json(
+        self, path: str, value: Any, *, ensure_ascii: bool = False, **kwargs: Any
+    ) -> Written:
+        """PUT a value as ``application/json``."""
+        import json
+
+        body = json.dumps(value, ensure_ascii=ensure_ascii).encode("utf-8")
+        return self.put(path, body, content_type="application/json", **kwargs)
+
+    def get_json(
+        self,
+        path: str,
+        *,
+        encoding: str = "utf-8",
+        range: Range | None = None,
+        if_none_match: str | None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """GET and parse JSON; None on 304 (and for a stored ``null``)."""
+        import json
+
+        text = self.get_text(
+            path,
+            encoding=encoding,
+            range=range,
+            if_none_match=if_none_match,
+            if_range=if_range,
+            headers=headers,
+        )
+        return None if text is None else json.loads(text)
+
+    # -- gzip, CSV, struct ---------------------------------------------------------------------
+
+    def put_gzip(self, path: str, data: bytes | str, **kwargs: Any) -> Written:
+        """PUT compressed, with ``Content-Encoding: gzip`` and the type of the plain data."""
+        import gzip
+
+        plain = data.encode("utf-8") if isinstance(data, str) else data
+        if not isinstance(plain, bytes):
+            raise TypeError(f"put_gzip() data must be str or bytes, not {type(data).__name__}")
+        text = isinstance(data, str)
+        kind = "text/plain; charset=utf-8" if text else "application/octet-stream"
+        kwargs.setdefault("content_type", kind)
+        return self.put(path, gzip.compress(plain), content_encoding="gzip", **kwargs)
+
+    def get_gzip(self, path: str) -> bytes:
+        """GET and decompress."""
+        import gzip
+
+        return gzip.decompress(self.get(path))
+
+    def put_csv(self, path: str, rows: Iterable[Iterable[Any]], **kwargs: Any) -> Written:
+        """PUT rows as ``text/csv`` (RFC 4180: comma, CRLF)."""
+        import csv
+        import io
+
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(rows)
+        kwargs.setdefault("content_type", "text/csv")
+        return self.put(path, text.getvalue(), **kwargs)
+
+    def get_csv(self, path: str) -> list[builtins.list[str]]:
+        """GET and parse CSV into rows of text."""
+        import csv
+        import io
+
+        # newline="" lets the reader see the line ends that stand inside quoted fields.
+        return builtins.list(csv.reader(io.StringIO(self.get_text(path), newline="")))
+
+    def put_struct(self, path: str, fmt: str, *values: Any, **kwargs: Any) -> Written:
+        """PUT ``struct.pack(fmt, *values)``."""
+        import struct
+
+        kwargs.setdefault("content_type", "application/octet-stream")
+        return self.put(path, struct.pack(fmt, *values), **kwargs)
+
+    def get_struct(self, path: str, fmt: str) -> tuple[Any, ...]:
+        """GET and ``struct.unpack(fmt, body)``."""
+        import struct
+
+        return struct.unpack(fmt, self.get(path))
+
+    # -- reading cleverly ----------------------------------------------------------------------
+
+    def get_cached(self, path: str) -> bytes:
+        """GET, but download again only what changed (If-None-Match with the last ETag)."""
+        with self._cache_lock:
+            known = self._etag_cache.get(paths.with_namespace(path))
+        if known is None:
+            return self.get(path)
+        body = self.get(path, if_none_match=known[0])
+        return known[1] if body is None else body
+
+    def diff(self, path: str, new_data: str) -> str:
+        """Unified diff from the stored text to `new_data`; empty when they are equal."""
+        import difflib
+
+        old = self.get_text(path).splitlines(keepends=True)
+        new = new_data.splitlines(keepends=True)
+        lines = difflib.unified_diff(old, new, fromfile=f"{path}@old", tofile=f"{path}@new")
+        return "".join(lines)
+
+    def preview(
+        self,
+        path: str,
+        *,
+        width: int = 80,
+        max_lines: int = 10,
+        max_bytes: int = 4096,
+        encoding: str = "utf-8",
+        errors: str = "replace",
+    ) -> str:
+        """The first lines, shortened to `width` columns, from at most `max_bytes` bytes."""
+        import textwrap
+
+        if max_bytes <= 0 or max_lines <= 0:
+            return ""
+        try:
+            body = self.get(path, range=(0, max_bytes - 1))
+        except ElastikError as exc:
+            # An empty world has no first byte: 416 for any range (core.md §3.3).
+            if exc.status != 416:
+                raise
+            return ""
+        return "\n".join(
+            textwrap.shorten(line, width=width, placeholder="...")
+            for line in body.decode(encoding, errors).splitlines()[:max_lines]
+        )
+
+    # -- questions -----------------------------------------------------------------------------
+
+    def exists(self, path: str) -> bool:
+        """False only for 404; a refusal or a failure raises."""
+        try:
+            self.head(path)
+        except NotFound:
+            return False
+        return True
+
+    def sizeof(self, path: str) -> int:
+        """Bytes of the body."""
+        return int(self.head(path).get("content-length", "0"))
+
+    def checksum(self, path: str) -> str:
+        """The quoted ETag: hmac of the newest event, or sha256 of a memory world's body."""
+        return self.head(path).get("etag", "")
+
+    def is_audited(self, path: str) -> bool:
+        """True when the world has an audit chain; does not verify it."""
+        return self.checksum(path).strip('"').startswith("hmac-")
+
+    def verify(self, path: str) -> bool:
+        """Let the core check the audit chain (core.md §5).
+
+        False for a broken chain and for memory worlds, which have none; a missing world raises.
+        """
+        page = f"/proc/audit/{paths.canonical(path)}/verify"
+        response = self.request("HEAD", page)
+        if response.status == 200:
+            return response.headers.get("x-audit-valid") == "true"
+        if response.status in (204, 409):
+            return False
+        if response.status == 404 and self.exists(path):
+            # The world is there, so it is the page that this core does not have.
+            return False
+        raise error_for(
+            response.status, response.body, method="HEAD", path=page, headers=response.headers
+        )
+
+    @contextmanager
+    def tmp(self, name: str = "") -> Iterator[str]:
+        """A path under tmp/ that is deleted at the end, as far as the token allows."""
+        path = "tmp/" + (name.strip("/") or os.urandom(8).hex())
+        try:
+            yield path
+        finally:
+            with suppress(ElastikError):
+                self.delete(path)
+
+
+def warn_near_misses(meta: Mapping[str, Any]) -> None:
+    """A metadata keyword close to a real one is probably a slip: `content_typ`."""
+    for key in meta:
+        name = str(key).replace("-", "_").lower()
+        for meant in _REPRESENTATION:
+            if name != meant and _distance(name, meant) <= 2:
+                warnings.warn(
+                    f"metadata key {key!r} looks like {meant!r}; "
+                    f"use {meant}=... if you meant the HTTP header",
+                    stacklevel=4,
+                )
+                break
+
+
+def _distance(a: str, b: str) -> int:
+    """Levenshtein distance."""
+    row = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        corner, row[0] = row[0], i
+        for j, right in enumerate(b, 1):
+            best = min(row[j] + 1, row[j - 1] + 1, corner + (left != right))
+            corner, row[j] = row[j], best
+    return row[-1]

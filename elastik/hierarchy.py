@@ -1,0 +1,231 @@
+"""Many worlds as a tree: ls, tree, du, rm, copy, mv, put_many, get_many, open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from elastik import paths
+from elastik.errors import PreconditionFailed, Unsupported, error_for
+from elastik.headers import stored_headers
+from elastik.responses import Written
+from elastik.verbs import Data, Verbs
+
+if TYPE_CHECKING:
+    from elastik.worlds import WorldReader, WorldWriter
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Paths = list[str]
+Sizes = dict[str, int]
+
+
+class Hierarchy(Verbs):
+    """Directories that are only prefixes, and whole-tree operations on them."""
+
+    def list_paths(self) -> Paths:
+        """All stored paths in byte order."""
+        return self.list()
+
+    def list_keys(self) -> Paths:
+        """The same as list_paths(), for who thinks in keys."""
+        return self.list()
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """(path, bytes) of each world at or below `prefix`, in byte order."""
+        root = paths.canonical_prefix(prefix)
+        lines = self._checked("GET", "/proc/du").body.decode("utf-8").split("\n")
+        for line in lines:
+            path, tab, size = line.rpartition("\t")
+            if tab and paths.under(path, root):
+                yield path, int(size)
+
+    def ls(self, prefix: str = "", *, depth: int = 1) -> Paths:
+        """Paths at or below `prefix`, cut at `depth` levels; what is cut ends in ``/``.
+
+        ``depth=1`` is like a directory listing, ``depth=-1`` like ``find``.
+        """
+        if depth != -1 and depth < 1:
+            raise ValueError("depth must be >= 1, or -1 for all descendants")
+        root = paths.canonical_prefix(prefix)
+        inside = (path for path in self.list() if paths.under(path, root))
+        if depth == -1:
+            return [*inside]
+        # A dict keeps the order and drops repeated virtual directories.
+        return [*dict.fromkeys(_cut(path, root, depth) for path in inside)]
+
+    def tree(self, prefix: str = "") -> str:
+        """The worlds at or below `prefix` as a drawn tree; ``(empty)`` when there are none."""
+        from elastik.drawing import draw
+
+        root = paths.canonical_prefix(prefix)
+        return draw(self.ls(root, depth=-1), root)
+
+    def du(self, prefix: str = "", *, max_workers: int = 4) -> Sizes:
+        """{path: bytes} of each world at or below `prefix`, by one request.
+
+        `max_workers` is checked and otherwise unused; 8.3 sent one HEAD for each path.
+        """
+        if max_workers < 1:
+            raise ValueError("max_workers must be greater than 0")
+        return dict(self.walk(prefix))
+
+    def rm(self, path: str, *, recursive: bool = False, force: bool = False) -> int:
+        """Delete one world, or with `recursive` all at and below `path`; how many are gone.
+
+        A recursive removal of everything or of a namespace needs `force`.
+        """
+        if not recursive:
+            return int(self.delete(path))
+        root = paths.canonical_prefix(path)
+        if not force and (not root or root in paths.NAMESPACES):
+            what = f"the whole namespace {root!r}" if root else "every path"
+            raise ValueError(f"rm(recursive=True) would delete {what}; pass force=True to confirm")
+        return sum(self.delete(target) for target in self.ls(root, depth=-1))
+
+    # -- copy and move -------------------------------------------------------------------------
+
+    def copy(
+        self, src: str, dst: str, *, overwrite: bool = True, atomic: bool = False, **meta: Any
+    ) -> Written:
+        """Copy body, type and stored headers of `src` to `dst`; `meta` adds ``X-Meta-*``.
+
+        The core does it in one commit (COPY). An older core, and any core when `meta` is given,
+        gets GET and PUT; `atomic=True` raises Unsupported instead. `overwrite=False` raises
+        FileExistsError when `dst` exists.
+        """
+        if not meta and self._knows("copy and move"):
+            return self._transfer("COPY", src, dst, overwrite)
+        if atomic:
+            raise Unsupported("an atomic copy needs a core with COPY, and no extra metadata")
+        with self.stream(src) as source:
+            sent = stored_headers(source.headers)
+            kind = source.headers.get("content-type", "application/octet-stream")
+            try:
+                return self.put(
+                    dst,
+                    source,
+                    content_type=kind,
+                    create_only=not overwrite,
+                    headers=sent,
+                    **meta,
+                )
+            except PreconditionFailed:
+                raise FileExistsError(paths.with_namespace(dst)) from None
+
+    def mv(
+        self,
+        src: str,
+        dst: str,
+        *,
+        recursive: bool = False,
+        overwrite: bool = False,
+        atomic: bool = False,
+    ) -> int:
+        """Move one world, or with `recursive` all at and below `src`; how many were moved.
+
+        The core does it in one commit (MOVE). An older core gets copy, then delete;
+        `atomic=True` raises Unsupported instead. FileExistsError unless `overwrite`.
+        """
+        source, target = paths.canonical_prefix(src), paths.canonical_prefix(dst)
+        if source == target:
+            raise ValueError("mv() source and destination must be different")
+        if recursive and not (source and target):
+            raise ValueError("mv(recursive=True) needs a source and a destination prefix")
+        if not recursive and self._knows("copy and move"):
+            self._transfer("MOVE", source, target, overwrite)
+            return 1
+        if atomic:
+            raise Unsupported("an atomic move needs a core with MOVE")
+        pairs = [(source, target)]
+        if recursive:
+            names = self.ls(source, depth=-1)
+            pairs = [(name, target + name[len(source) :]) for name in names]
+            taken = set() if overwrite else set(self.list()).intersection(d for _, d in pairs)
+            if taken:
+                raise FileExistsError(min(taken))
+        for old, new in pairs:
+            self.copy(old, new, overwrite=overwrite)
+            self.delete(old)
+        return len(pairs)
+
+    def _transfer(self, method: str, src: str, dst: str, overwrite: bool) -> Written:
+        """COPY or MOVE by the core (RFC 4918 §9.8, §9.9)."""
+        sent = {"Destination": paths.target(dst), "Overwrite": "T" if overwrite else "F"}
+        response = self.request(method, src, None, sent)
+        if response.status == 412 and not overwrite:
+            raise FileExistsError(paths.with_namespace(dst))
+        if not response.ok:
+            raise error_for(
+                response.status, response.body, method=method, path=src, headers=response.headers
+            )
+        self.clear_cache(src)
+        self.clear_cache(dst)
+        return {"status": response.status, "etag": response.etag}
+
+    # -- many at once --------------------------------------------------------------------------
+
+    def put_many(
+        self, items: Mapping[str, Data], *, max_workers: int = 4, **kwargs: Any
+    ) -> dict[str, Written]:
+        """PUT each item, `max_workers` at a time; not one transaction. The first failure raises."""
+        return _each(lambda path: self.put(path, items[path], **kwargs), items, max_workers)
+
+    def get_many(self, paths: Iterable[str], *, max_workers: int = 4) -> dict[str, bytes]:
+        """{path: bytes} by GETs, `max_workers` at a time. The first failure raises."""
+        return _each(self.get, paths, max_workers)
+
+    # -- files ---------------------------------------------------------------------------------
+
+    @overload
+    def open(self, path: str, mode: Literal["rb"] = "rb") -> WorldReader: ...
+
+    @overload
+    def open(self, path: str, mode: Literal["wb", "ab"], **kwargs: Any) -> WorldWriter: ...
+
+    @overload
+    def open(self, path: str, mode: str, **kwargs: Any) -> WorldReader | WorldWriter: ...
+
+    def open(self, path: str, mode: str = "rb", **kwargs: Any) -> WorldReader | WorldWriter:
+        """A file-like view: ``rb`` reads with read-ahead, ``wb`` replaces, ``ab`` appends.
+
+        A writer stores when it is closed, and nothing when its `with` block fails; `kwargs` go to
+        its `put`. Text modes are not offered: wrap it in `io.TextIOWrapper`.
+        """
+        from elastik.worlds import WorldReader, WorldWriter
+
+        if mode == "rb" and not kwargs:
+            return WorldReader(self, path)
+        if mode in ("wb", "ab"):
+            return WorldWriter(self, path, mode, **kwargs)
+        raise ValueError(f"mode must be 'rb', 'wb' or 'ab', not {mode!r}")
+
+    def download(self, path: str, file: str | os.PathLike[str], *, tries: int = 5) -> int:
+        """GET into a local file; how many bytes. A broken transfer is resumed where it stopped.
+
+        Bytes gather in ``FILE.part`` beside it; a later call goes on from there as long as the
+        world is unchanged, and `file` appears, whole, only at the end.
+        """
+        from elastik.downloads import download
+
+        return download(self, path, os.fspath(file), tries)
+
+
+def _cut(path: str, root: str, depth: int) -> str:
+    """`path`, or its virtual directory `depth` levels below `root`."""
+    if path == root:
+        return path
+    start = len(root) + 1 if root else 0
+    parts = path[start:].split("/")
+    return path if len(parts) <= depth else path[:start] + "/".join(parts[:depth]) + "/"
+
+
+def _each(
+    work: Callable[[str], Result], items: Iterable[str], max_workers: int
+) -> dict[str, Result]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=max_workers) as pool:
+        futures = {item: pool.submit(work, item) for item in items}
+        return {item: future.result() for item, future in futures.items()}

@@ -1,0 +1,472 @@
+"""The wire verbs of a client: request, stream, put, get, head, post, delete, list, listen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, cast, overload
+
+from elastik import paths
+from elastik.errors import NotFound, error_for
+from elastik.headers import reject_wire_headers
+from elastik.responses import ByteStream, Response, WorldMeta, Written, etag_value
+from elastik.settings import default_url, strongest_token
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from elastik.events import EventStream
+    from elastik.transport import Answer, Body, Transport
+
+Data = bytes | bytearray | memoryview | str | IO[bytes] | Iterable[bytes]
+
+_log = logging.getLogger("elastik")
+_log.addHandler(logging.NullHandler())
+
+# Methods for which a second delivery of the same request does the same once.
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+_KEYED = frozenset({"POST", "PATCH", "COPY", "MOVE"})
+_LONGEST_PAUSE_S = 10.0
+# Bodies remembered for get_cached: a few, and none that is large.
+_CACHED_WORLDS = 256
+_CACHED_BODY = 1 << 20
+
+
+class Verbs:
+    """One connection pool to one core, and the verbs of its wire."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        bearer_token: str | None = None,
+        *,
+        debug: bool | str = False,
+        timeout: float | None = 30.0,
+        keep_alive: bool = True,
+        cafile: str | os.PathLike[str] | None = None,
+        retries: int = 2,
+    ) -> None:
+        """A client of the core at `url`.
+
+        `url` is ``http://``, ``https://`` or ``http+unix:///path/of/socket``; by default that of
+        the environment, like `bearer_token`. `timeout` is seconds of silence, None for no limit.
+        `keep_alive=False` opens a connection for each request. `cafile` is a PEM file to trust for
+        https. `retries` bounds how often a 503 with ``Retry-After`` is tried again.
+        """
+        self.url = (default_url() if url is None else url).rstrip("/")
+        self.bearer_token = strongest_token() if bearer_token is None else bearer_token
+        self.timeout = timeout
+        self.retries = retries
+        self._keep_alive = keep_alive
+        self._cafile = cafile
+        self._transport_made: Transport | None = None
+        self._core_version: tuple[int, ...] | None = None
+        self._etag_cache: dict[str, tuple[str, bytes]] = {}
+        self._cache_lock = threading.Lock()
+
+    # -- life ----------------------------------------------------------------------------------
+
+    @property
+    def _transport(self) -> Transport:
+        if self._transport_made is None:
+            from elastik.transport import Transport
+
+            self._transport_made = Transport(
+                self.url, timeout=self.timeout, keep_alive=self._keep_alive, cafile=self._cafile
+            )
+        return self._transport_made
+
+    def close(self) -> None:
+        """Close the idle connections; the client can be used again."""
+        if self._transport_made is not None:
+            self._transport_made.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- raw requests --------------------------------------------------------------------------
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Body = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """One request as it is: no exception for 4xx and 5xx, any method, your own headers.
+
+        Headers that the transport computes (Content-Length, Host, …) raise ValueError; an explicit
+        Authorization wins over the client's token. Raises Unreachable without an answer.
+        """
+        return self._request(method, path, paths.target(path), body, headers)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        target: str,
+        body: Body = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        started = time.perf_counter()
+        answer = self._send(method, target, body, headers)
+        response = Response(answer.status, answer.headers, answer.read())
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        _log.debug(
+            "%s %s -> %d %dB %.1fms", method, path, response.status, len(response.body), elapsed_ms
+        )
+        self._observe(method, path, dict(headers or {}), response, elapsed_ms)
+        return response
+
+    def _observe(
+        self, method: str, path: str, sent: dict[str, str], response: Response, elapsed_ms: float
+    ) -> None:
+        """Where request tracing hooks in."""
+
+    def _raw(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, dict[str, str], bytes]:
+        """`request` as a tuple, as early versions had it."""
+        response = self.request(method, path, body, headers)
+        return response.status, response.headers, response.body
+
+    def _send(
+        self,
+        method: str,
+        target: str,
+        body: Body = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Send with token and operation key, once more after a dead connection or a 503."""
+        sent = dict(headers or {})
+        reject_wire_headers(sent)
+        if self.bearer_token and not any(name.lower() == "authorization" for name in sent):
+            sent["Authorization"] = f"Bearer {self.bearer_token}"
+        again = method in _REPEATABLE and not _is_conditional(sent)
+        fresh = False
+        if method in _KEYED:
+            sent.setdefault("Idempotency-Key", os.urandom(16).hex())
+            # Only a core that knows operation keys may see the same POST twice.
+            again = self._transport.has_idle() and self._knows("operation keys")
+            fresh = not again
+        for attempt in range(self.retries + 1):
+            answer = self._transport.send(
+                method, target, sent, body, timeout=timeout, fresh=fresh, again=again
+            )
+            pause = _pause(answer)
+            if pause is None or attempt == self.retries or not _can_repeat(body):
+                break
+            answer.read()
+            time.sleep(pause)
+        return answer
+
+    def _knows(self, capability: str) -> bool:
+        """What the core can do, decided once by /proc/version."""
+        if self._core_version is None:
+            self._core_version = _version_of(self._transport.send("GET", "/proc/version", {}))
+        return self._core_version >= _SINCE[capability]
+
+    # -- verbs ---------------------------------------------------------------------------------
+
+    def put(
+        self,
+        path: str,
+        data: Data,
+        *,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        content_language: str | None = None,
+        content_disposition: str | None = None,
+        cache_control: str | None = None,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+        create_only: bool = False,
+        headers: Mapping[str, str] | None = None,
+        **meta: Any,
+    ) -> Written:
+        """PUT `data`, replacing body, type and headers of the world.
+
+        `data` is bytes, text (sent as UTF-8), a binary file or an iterable of bytes; the last two
+        are streamed. Other keywords become ``X-Meta-*`` headers, which a core keeps when its
+        ELASTIK_PERSIST_HEADERS lists them. `create_only` is ``If-None-Match: *``.
+        Raises PreconditionFailed, PayloadTooLarge, InsufficientStorage, Unauthorized, Unreachable.
+        """
+        if isinstance(if_none_match, bool):
+            raise TypeError("if_none_match must be an ETag; for `*` use create_only=True")
+        if create_only and if_none_match is not None:
+            raise ValueError("use either create_only=True or if_none_match=etag, not both")
+        body = body_of(data, "put")
+        sent = dict(headers or {})
+        if meta:
+            from elastik.formats import warn_near_misses
+
+            warn_near_misses(meta)
+            sent.update({f"X-Meta-{k.replace('_', '-')}": str(v) for k, v in meta.items()})
+        if content_type is None:
+            text = isinstance(data, str)
+            content_type = "text/plain; charset=utf-8" if text else "application/octet-stream"
+        given = {
+            "Content-Type": content_type,
+            "Content-Encoding": content_encoding,
+            "Content-Language": content_language,
+            "Content-Disposition": content_disposition,
+            "Cache-Control": cache_control,
+            "If-Match": etag_value(if_match),
+            "If-None-Match": "*" if create_only else etag_value(if_none_match),
+        }
+        sent.update({name: str(value) for name, value in given.items() if value is not None})
+        response = self._checked("PUT", path, body, sent)
+        self._remember(path, response.etag, body if isinstance(body, bytes) else None)
+        return {"status": response.status, "etag": response.etag}
+
+    def post(
+        self,
+        path: str,
+        data: Data,
+        *,
+        if_match: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Written:
+        """POST: append `data` to an existing world; its type and headers stay as they are.
+
+        Never delivered twice by this client. Raises NotFound when there is nothing to append to.
+        """
+        sent = dict(headers or {})
+        validator = etag_value(if_match)
+        if validator is not None:
+            sent["If-Match"] = validator
+        response = self._checked("POST", path, body_of(data, "post"), sent)
+        self.clear_cache(path)
+        return {"status": response.status, "etag": response.etag}
+
+    @overload
+    def get(
+        self,
+        path: str,
+        *,
+        range: tuple[int, int] | None = None,
+        if_none_match: None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes: ...
+
+    @overload
+    def get(
+        self,
+        path: str,
+        *,
+        range: tuple[int, int] | None = None,
+        if_none_match: str | None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes | None: ...
+
+    def get(
+        self,
+        path: str,
+        *,
+        range: tuple[int, int] | None = None,
+        if_none_match: str | None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes | None:
+        """GET the exact bytes. `range` is (first, last), both included, as HTTP counts.
+
+        None means 304 for `if_none_match`; a missing world raises NotFound.
+        """
+        response = self._checked(
+            "GET", path, None, _get_headers(range, if_none_match, if_range, headers)
+        )
+        if response.status == 304:
+            return None
+        if range is None and if_range is None:
+            self._remember(path, response.etag, response.body)
+        return response.body
+
+    def stream(
+        self,
+        path: str,
+        *,
+        range: tuple[int, int | None] | None = None,
+        if_none_match: str | None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ByteStream:
+        """GET without holding the body in memory: iterate the result inside `with`.
+
+        `range` is (first, last) or (first, None) for the rest. Status, headers and ETag are there
+        before the first byte is read; a 304 has no bytes.
+        """
+        sent = _get_headers(range, if_none_match, if_range, headers)
+        answer = self._send("GET", paths.target(path), None, sent)
+        if answer.status >= 400:
+            raise error_for(
+                answer.status, answer.read(), method="GET", path=path, headers=answer.headers
+            )
+        return ByteStream(answer)
+
+    def head(self, path: str) -> WorldMeta:
+        """HEAD: lower-case headers as a dict; a repeated header is joined by a comma."""
+        return cast("WorldMeta", self._checked("HEAD", path).headers)
+
+    def delete(self, path: str, *, if_match: str | None = None) -> bool:
+        """DELETE: True when the world existed, False when there was none."""
+        validator = etag_value(if_match)
+        sent = {"If-Match": validator} if validator is not None else {}
+        try:
+            self._checked("DELETE", path, None, sent)
+        except NotFound:
+            return False
+        self.clear_cache(path)
+        return True
+
+    def list(self) -> list[str]:
+        """All stored paths in byte order, from /proc/worlds."""
+        text = self._checked("GET", "/proc/worlds").body.decode("utf-8")
+        return [line for line in text.split("\n") if line]
+
+    def listen(
+        self,
+        pattern: str | Sequence[str] = "*",
+        *,
+        last_event_id: str | int | None = None,
+        timeout: float | None = None,
+        inline: bool = False,
+        max_inline: int = 1 << 20,
+    ) -> EventStream:
+        """Events of the worlds that `pattern`, or one of several patterns, covers.
+
+        Connected when this returns; iterate the result, close it from any thread. `timeout` is the
+        longest wait for one event in seconds (then TimedOut). With `inline` each event carries its
+        own ``body`` up to `max_inline` bytes, or None and a ``body-state`` that says why not.
+        `last_event_id` resumes after that event.
+        """
+        from elastik.listening import open_stream
+
+        return open_stream(
+            cast("Any", self), pattern, last_event_id, timeout, max_inline if inline else None
+        )
+
+    # -- shared --------------------------------------------------------------------------------
+
+    def _checked(
+        self,
+        method: str,
+        path: str,
+        body: Body = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        response = self.request(method, path, body, headers)
+        if not response.ok:
+            raise error_for(
+                response.status, response.body, method=method, path=path, headers=response.headers
+            )
+        return response
+
+    def _remember(self, path: str, etag: str, body: bytes | None) -> None:
+        key = paths.with_namespace(path)
+        with self._cache_lock:
+            self._etag_cache.pop(key, None)
+            if etag and body is not None and len(body) <= _CACHED_BODY:
+                while len(self._etag_cache) >= _CACHED_WORLDS:
+                    self._etag_cache.pop(next(iter(self._etag_cache)))
+                self._etag_cache[key] = (etag, body)
+
+    def clear_cache(self, path: str | None = None) -> None:
+        """Forget the body remembered for `get_cached`, of one world or of all."""
+        with self._cache_lock:
+            if path is None:
+                self._etag_cache.clear()
+            else:
+                self._etag_cache.pop(paths.with_namespace(path), None)
+
+
+# The first version of the core that can do each thing.
+_SINCE: dict[str, tuple[int, ...]] = {
+    "operation keys": (9,),
+    "copy and move": (9,),
+    "collections": (9,),
+    "inline events": (9,),
+    "several patterns": (9,),
+    "batch": (9,),
+}
+
+
+def _version_of(answer: Answer) -> tuple[int, ...]:
+    """(9, 0, 0) of `elastik-core 9.0.0-dev0 (rust)`; () when that is no core."""
+    words = answer.read().decode("utf-8", "replace").split()
+    if answer.status != 200 or len(words) < 2 or words[0] != "elastik-core":
+        return ()
+    numbers = words[1].lstrip("v").split("-")[0].split(".")
+    return tuple(int(number) for number in numbers if number.isdigit())
+
+
+def _is_conditional(headers: Mapping[str, str]) -> bool:
+    """A conditional write that was applied and is sent again fails by its own effect."""
+    return any(name.lower() in ("if-match", "if-none-match") for name in headers)
+
+
+def _pause(answer: Answer) -> float | None:
+    """Seconds a 503 asks to wait; None for every other answer."""
+    if answer.status != 503:
+        return None
+    wait = answer.headers.get("retry-after", "")
+    return min(float(wait), _LONGEST_PAUSE_S) if wait.isdecimal() else None
+
+
+def _can_repeat(body: Body) -> bool:
+    return body is None or isinstance(body, bytes)
+
+
+def _get_headers(
+    range: tuple[int, int | None] | None,
+    if_none_match: str | None,
+    if_range: str | None,
+    headers: Mapping[str, str] | None,
+) -> dict[str, str]:
+    sent = dict(headers or {})
+    if range is not None:
+        first, last = range
+        sent["Range"] = f"bytes={first}-{'' if last is None else last}"
+    for name, validator in (("If-None-Match", if_none_match), ("If-Range", if_range)):
+        value = etag_value(validator)
+        if value is not None:
+            sent[name] = value
+    return sent
+
+
+def body_of(data: Data, method: str) -> Body:
+    """What the transport sends for `data`; TypeError for what is no body."""
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, str):
+        return data.encode("utf-8")
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    if hasattr(data, "read") or (hasattr(data, "__iter__") and not isinstance(data, Mapping)):
+        if isinstance(data, (list, tuple)) and not all(isinstance(p, bytes) for p in data):
+            raise TypeError(f"{method}() got a sequence that is not all bytes")
+        return data
+    raise TypeError(
+        f"{method}() data must be bytes, str, a binary file or an iterable of bytes,"
+        f" not {type(data).__name__}"
+    )

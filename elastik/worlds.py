@@ -1,0 +1,275 @@
+"""One world as a path, a readable file, a writable file."""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import os
+import tempfile
+from typing import IO, TYPE_CHECKING, Any
+
+from elastik.errors import NotFound, PreconditionFailed
+from elastik.responses import WorldMeta, Written
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from _typeshed import WriteableBuffer
+    from typing_extensions import Buffer
+
+    from elastik.hierarchy import Hierarchy
+    from elastik.verbs import Data
+
+READ_AHEAD = 256 * 1024
+# A writer's bytes stay in memory up to this, then go to a temporary file.
+SPOOL = 8 * 1024 * 1024
+
+
+class WorldRef:
+    """A path bound to a client, in the manner of pathlib: ``e / "home" / "note"``."""
+
+    def __init__(self, e: Hierarchy, path: str) -> None:
+        self._e = e
+        self._path = path.strip("/")
+
+    @property
+    def path(self) -> str:
+        """Without leading slash, as it was composed."""
+        return self._path
+
+    def __truediv__(self, child: str) -> WorldRef:
+        return WorldRef(self._e, f"{self._path}/{child.strip('/')}")
+
+    def read(self) -> bytes:
+        """The body."""
+        return self._e.get(self._path)
+
+    def read_text(self, *, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The body, decoded."""
+        return self.read().decode(encoding, errors)
+
+    def write(self, data: Data, **kwargs: Any) -> Written:
+        """PUT; the keywords are those of `Elastik.put`."""
+        return self._e.put(self._path, data, **kwargs)
+
+    def exists(self) -> bool:
+        """False only for 404."""
+        try:
+            self.stat()
+        except NotFound:
+            return False
+        return True
+
+    def unlink(self) -> bool:
+        """DELETE; False when there was nothing."""
+        return self._e.delete(self._path)
+
+    def stat(self) -> WorldMeta:
+        """HEAD."""
+        return self._e.head(self._path)
+
+    def open(self, mode: str = "rb", **kwargs: Any) -> WorldReader | WorldWriter:
+        """As `Elastik.open`."""
+        return self._e.open(self._path, mode, **kwargs)
+
+    def iterdir(self, depth: int = 1) -> list[WorldRef]:
+        """What `ls` finds below, as references; virtual directories too."""
+        return [WorldRef(self._e, path) for path in self._e.ls(self._path, depth=depth)]
+
+    def walk(self) -> list[WorldRef]:
+        """All worlds at or below."""
+        return self.iterdir(depth=-1)
+
+    def glob(self, pattern: str) -> list[WorldRef]:
+        """Children whose last segment matches a shell pattern."""
+        return [ref for ref in self.iterdir() if fnmatch.fnmatch(ref.name, pattern)]
+
+    def rglob(self, pattern: str) -> list[WorldRef]:
+        """Descendants whose last segment matches a shell pattern."""
+        return [ref for ref in self.walk() if fnmatch.fnmatch(ref.name, pattern)]
+
+    def rename(self, dst: str, *, overwrite: bool = False) -> WorldRef:
+        """Move to the path `dst`; returns the new reference."""
+        self._e.mv(self._path, dst, overwrite=overwrite)
+        return WorldRef(self._e, dst)
+
+    def rmtree(self, *, force: bool = False) -> int:
+        """Delete everything at and below."""
+        return self._e.rm(self._path, recursive=True, force=force)
+
+    @property
+    def parent(self) -> WorldRef:
+        """One segment up; the empty path at the top."""
+        return WorldRef(self._e, self._path.rpartition("/")[0])
+
+    @property
+    def name(self) -> str:
+        """The last segment."""
+        return self._path.rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        """From the last dot of the name on; empty for none and for dot-files."""
+        dot = self.name.rfind(".")
+        return self.name[dot:] if dot > 0 else ""
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return self.name[: len(self.name) - len(self.suffix)]
+
+    def __fspath__(self) -> str:
+        return self._path
+
+    def __str__(self) -> str:
+        return self._path
+
+    def __repr__(self) -> str:
+        return f"WorldRef({self._path!r})"
+
+
+class WorldReader(io.RawIOBase):
+    """A world as a read-only, seekable binary file; Range requests with read-ahead.
+
+    Its size is that of the moment it was opened: bytes appended later are not seen.
+    """
+
+    def __init__(self, e: Hierarchy, path: str) -> None:
+        super().__init__()
+        self._e = e
+        self._path = path
+        meta = e.head(path)
+        self._size = int(meta.get("content-length", "0"))
+        self._pos = 0
+        self._ahead = b""
+        self._ahead_at = 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes from the start."""
+        return self._pos
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move; before the start is the start, as in 8.3."""
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._pos, io.SEEK_END: self._size}
+        if whence not in bases:
+            raise ValueError(f"invalid whence: {whence}")
+        self._pos = max(0, bases[whence] + offset)
+        return self._pos
+
+    def read(self, size: int | None = -1) -> bytes:
+        """`size` bytes, fewer only at the end; everything that is left when negative."""
+        left = max(0, self._size - self._pos)
+        wanted = left if size is None or size < 0 else min(size, left)
+        return self._take(wanted)
+
+    def readall(self) -> bytes:
+        """Everything that is left."""
+        return self.read()
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill the buffer; 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def _take(self, wanted: int) -> bytes:
+        if self.closed:
+            raise ValueError("I/O operation on closed elastik world")
+        if wanted == 0:
+            return b""
+        skip = self._pos - self._ahead_at
+        if not 0 <= skip <= len(self._ahead) - wanted:
+            last = min(self._size, self._pos + max(wanted, READ_AHEAD)) - 1
+            self._ahead = self._e.get(self._path, range=(self._pos, last))
+            self._ahead_at, skip = self._pos, 0
+        data = self._ahead[skip : skip + wanted]
+        self._pos += len(data)
+        return data
+
+
+class WorldWriter(io.RawIOBase):
+    """A world as a write-only binary file: stored by one PUT or POST when it is closed.
+
+    Leaving its `with` block by an exception stores nothing. `written` is the receipt afterwards.
+    """
+
+    def __init__(self, e: Hierarchy, path: str, mode: str = "wb", **kwargs: Any) -> None:
+        super().__init__()
+        self._e = e
+        self._path = path
+        self._append = mode == "ab"
+        self._kwargs = kwargs
+        self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=SPOOL)  # noqa: SIM115
+        self.written: Written | None = None
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def write(self, data: Buffer) -> int:
+        """Keep all of `data` until close."""
+        if self.closed:
+            raise ValueError("I/O operation on closed elastik world")
+        return self._spool.write(data)
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self._spool.tell()
+
+    def discard(self) -> None:
+        """Close without storing anything."""
+        self._spool.close()
+        super().close()
+
+    def close(self) -> None:
+        """Store what was written."""
+        if self.closed:
+            return
+        try:
+            self._spool.seek(0)
+            self.written = self._store()
+        finally:
+            self.discard()
+
+    def _store(self) -> Written:
+        if not self._append:
+            return self._e.put(self._path, self._spool, **self._kwargs)
+        try:
+            return self._e.post(self._path, self._spool)
+        except NotFound:
+            self._spool.seek(0)
+        try:
+            return self._e.put(self._path, self._spool, create_only=True, **self._kwargs)
+        except PreconditionFailed:
+            # Somebody created it between the two: append after all.
+            self._spool.seek(0)
+            return self._e.post(self._path, self._spool)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self.discard()
+        self.close()
+
+    def __del__(self) -> None:
+        # Forgotten, not finished: half a file must not replace a whole one.
+        if not self.closed:
+            self.discard()
+
+
+def is_path_like(value: object) -> bool:
+    """A local path, as opposed to a world's reference, which has a path too."""
+    return isinstance(value, (str, os.PathLike)) and not isinstance(value, WorldRef)
