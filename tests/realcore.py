@@ -90,11 +90,12 @@ class Core:
     def verify(self, world: str) -> Reply:
         return self.request("GET", f"/proc/audit/{world}/verify")
 
-    def exchange(self, data: bytes, seconds: float = 5) -> bytes:
+    def exchange(self, data: bytes, *, hang_up: bool = False, seconds: float = 5) -> bytes:
         """Send these bytes and read until the core closes; raises TimeoutError if it does not."""
         with socket.create_connection(self.address, timeout=seconds) as line:
             line.sendall(data)
-            line.shutdown(socket.SHUT_WR)
+            if hang_up:
+                line.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: line.recv(65536), b""))
 
     def listen(self, pattern: str = "*", **kwargs: Any) -> Listener:
@@ -185,10 +186,14 @@ def launch(
     *,
     port: int = 0,
     tokens: bool = True,
-    env: dict[str, str] | None = None,
+    env: dict[str, str | None] | None = None,
     arguments: tuple[str, ...] = (),
+    pass_fds: tuple[int, ...] = (),
 ) -> Core:
-    """Start a core and wait for the line that names its address."""
+    """Start a core and wait for the line that names its address.
+
+    An entry of `env` that is None takes the variable away.
+    """
     settings = {"ELASTIK_KEY": KEY, "ELASTIK_PORT": str(port), "ELASTIK_DATA": str(data)}
     if tokens:
         settings |= {
@@ -196,10 +201,14 @@ def launch(
             "ELASTIK_WRITE_TOKEN": WRITE,
             "ELASTIK_APPROVE_TOKEN": APPROVE,
         }
-    settings |= env or {}
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("ELASTIK_")}
+    merged = inherited | settings | (env or {})
     process = subprocess.Popen(
-        [binary, *arguments], env=inherited | settings, stderr=subprocess.PIPE, bufsize=0
+        [binary, *arguments],
+        env={name: value for name, value in merged.items() if value is not None},
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        pass_fds=pass_fds,
     )
     core = Core(process, data)
     try:
