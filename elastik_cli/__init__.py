@@ -1,0 +1,1 @@
+"""The command suite: one verb a file in `commands`, everything shared beside them."""

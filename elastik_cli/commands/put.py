@@ -1,0 +1,45 @@
+"""elastik put"""
+
+import click
+
+from elastik_cli import bodies, options
+from elastik_cli.completion import FILE, WORLD
+from elastik_cli.lazy import Verb
+from elastik_cli.secrets import need_to_write
+
+
+@click.command("put", cls=Verb)
+@click.argument("path", type=WORLD)
+@click.argument("file", required=False, type=FILE, metavar="[FILE]")
+@bodies.representation
+@options.preconditions
+@click.pass_obj
+def command(session, path, file, text, create_only, if_match, **form):
+    """Store bytes at a path.
+
+    The bytes come from FILE, from --text, or else from standard input; `-` is standard
+    input too. What was there before is replaced.
+
+    \b
+    Examples:
+      echo hello | elastik put note
+      elastik put site/index.html index.html
+      elastik put greeting --text 'good morning' --create-only
+      elastik put reading --text 21.5 --type text/plain -H 'X-Observed-At: 2026-11-20T10:00:00Z'
+    """
+    with bodies.opened(session, file, text) as body:
+        headers = bodies.headers_for(form)
+        kind = bodies.guess_type(form["content_type"], path, file, text)
+        client = session.client(need_to_write(path))
+        data = bodies.squeezed(body) if form["gzip"] else body
+        wish = {
+            "content_type": kind,
+            "headers": headers,
+            "if_match": if_match,
+            "create_only": create_only,
+        }
+        # Twice is harmless only for bytes that can be read twice, and without a precondition.
+        again = isinstance(data, bytes) and not (if_match or create_only)
+        answer = session.patiently(lambda: client.put(path, data, **wish), again=again)
+    bodies.report(session, path, answer)
+    bodies.warn_of_lost(session, client, path, headers)

@@ -1,0 +1,214 @@
+"""Run the command for events: several at once, one path in order, retries, dead letters."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from elastik.errors import ElastikError, NotFound
+from elastik_cli.child import Child, Command, told
+from elastik_cli.exits import Exit
+from elastik_cli.feed import Event
+from elastik_cli.patience import pause_before
+
+if TYPE_CHECKING:
+    from elastik.verbs import Verbs as Client
+
+# Time between SIGTERM and SIGKILL for a child that ran too long.
+LAST_WORDS_S = 2.0
+
+
+@dataclass
+class OnError:
+    """What happens when the command fails: so many retries, then skip the event or stop."""
+
+    retries: int = 3
+    stop: bool = False
+    dead_letter: str | None = None
+
+
+@dataclass
+class Done:
+    """The outcome of an event; `failed` says why it was given up, `fatal` ends the listener."""
+
+    event: Event
+    failed: str = ""
+    fatal: Exit | None = None
+
+
+class Workers:
+    """`jobs` threads that run the command. Outcomes come back through `inbox`."""
+
+    def __init__(
+        self,
+        command: Command,
+        client: Client,
+        inbox: SimpleQueue[Any],
+        *,
+        jobs: int = 1,
+        by_path: bool = True,
+        on_error: OnError,
+        kill_after: float | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        self.command, self.client, self.inbox = command, client, inbox
+        self.by_path, self.on_error, self.kill_after = by_path, on_error, kill_after
+        self.say = say
+        self._waiting: dict[str, deque[Event]] = {}
+        self._busy: set[str] = set()
+        self._ready: SimpleQueue[Event] = SimpleQueue()
+        self._halt = threading.Event()
+        self._lock = threading.Lock()
+        self._running: dict[Child, float] = {}
+        for _ in range(jobs):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    # -- called by the one thread that owns the listener -----------------------------------------
+
+    def take(self, event: Event) -> None:
+        """Run the command for `event`, after those before it on the same path."""
+        if self.by_path and event.path in self._busy:
+            self._waiting.setdefault(event.path, deque()).append(event)
+            return
+        self._busy.add(event.path)
+        self._ready.put(event)
+
+    def finished(self, event: Event) -> None:
+        """The outcome of `event` arrived: the next one of its path may run."""
+        queue = self._waiting.get(event.path)
+        if queue:
+            self._ready.put(queue.popleft())
+        else:
+            self._waiting.pop(event.path, None)
+            self._busy.discard(event.path)
+
+    def halt(self) -> None:
+        """Start nothing more; what runs may finish."""
+        self._halt.set()
+
+    @property
+    def running(self) -> int:
+        """How many commands run now."""
+        return len(self._running)
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to every running command and all it started."""
+        with self._lock:
+            for child in self._running:
+                child.kill(number)
+
+    def end_overdue(self, now: float) -> None:
+        """TERM what runs longer than --kill-after, KILL what does not obey."""
+        if self.kill_after is None:
+            return
+        with self._lock:
+            for child, since in self._running.items():
+                if now - since > self.kill_after + LAST_WORDS_S:
+                    child.kill(signal.SIGKILL)
+                elif now - since > self.kill_after:
+                    child.kill(signal.SIGTERM)
+
+    # -- in the worker threads --------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            event = self._ready.get()
+            if self._halt.is_set():
+                continue
+            try:
+                outcome = self._handle(event)
+            except Exception as error:  # whatever it is, the listener must hear of it
+                outcome = Done(event, f"{type(error).__name__}: {error}", Exit.FAILED)
+            if outcome is not None:
+                self.inbox.put(outcome)
+
+    def _handle(self, event: Event) -> Done | None:
+        """Run the command until it succeeds or is given up; None when the listener halts."""
+        reason, attempt = "", 0
+        while attempt <= self.on_error.retries:
+            attempt += 1
+            if self._halt.is_set():
+                return None
+            try:
+                code = self._run(self._complete(event), attempt)
+            except FileNotFoundError as error:
+                return Done(event, f"{error.filename}: not found", Exit.NO_COMMAND)
+            except PermissionError as error:
+                return Done(event, f"{error.filename}: not runnable", Exit.NOT_RUNNABLE)
+            except ElastikError as error:  # the body could not be fetched
+                reason = f"no body: {error}"
+            else:
+                if code == 0:
+                    return Done(event)
+                if self.command.shell is not None and code in (126, 127):
+                    return Done(event, told(code), Exit(code))
+                reason = told(code)
+            if self._halt.is_set():
+                return None
+            if attempt <= self.on_error.retries:
+                pause = pause_before(attempt + 2, ElastikError(0, b""))
+                self.say(f"{event.path} {event.id}: {reason}; again in {pause:.1f}s")
+                self._halt.wait(pause)
+        return self._give_up(event, reason, attempt)
+
+    def _give_up(self, event: Event, reason: str, attempts: int) -> Done:
+        if self.on_error.stop:
+            return Done(event, reason, Exit.PARTIAL)
+        if self.on_error.dead_letter:
+            try:
+                self._bury(event, reason, attempts)
+            except ElastikError as error:
+                # Neither handled nor kept: going on would lose the event silently.
+                return Done(event, f"{reason}; dead letter: {error}", Exit.FAILED)
+        return Done(event, reason)
+
+    def _bury(self, event: Event, reason: str, attempts: int) -> None:
+        """Store the body and, beside it, what happened."""
+        place = f"{self.on_error.dead_letter}/{event.id or int(time.time() * 1000)}"
+        story = {**replace(event, body=None).record(), "reason": reason, "attempts": attempts}
+        text = json.dumps(story, ensure_ascii=False).encode()
+        kind = event.type or "application/octet-stream"
+        self.client.put(f"{place}/body", event.body or b"", content_type=kind)
+        self.client.put(f"{place}/reason", text, content_type="application/json")
+
+    def _complete(self, event: Event) -> Event:
+        """The event with the bytes its command reads.
+
+        When the event's own version is gone, the command gets the newest one, with the etag of
+        just these bytes, and ELASTIK_BODY=superseded says so.
+        """
+        if event.body is not None or event.kind == "delete" or event.body_state == "none":
+            return event
+        try:
+            with self.client.stream(event.path) as stream:
+                body = stream.read()
+        except NotFound:
+            event.body, event.body_state, event.size = b"", "gone", "0"
+            return event
+        same = stream.etag.strip('"') == event.etag
+        event.body, event.body_state = body, "fetched" if same else "superseded"
+        event.etag = stream.etag.strip('"')
+        event.type, event.size = stream.headers.get("content-type", ""), str(len(body))
+        return event
+
+    def _run(self, event: Event, attempt: int) -> int:
+        if event.body is not None and not event.size:
+            event.size = str(len(event.body))
+        # Started under the lock, so that a signal to all reaches it or it never starts.
+        with self._lock:
+            if self._halt.is_set():
+                return -signal.SIGTERM
+            child = Child(self.command, event, attempt)
+            self._running[child] = time.monotonic()
+        try:
+            return child.wait()
+        finally:
+            with self._lock:
+                self._running.pop(child, None)
