@@ -1,3 +1,13 @@
 //! Elastik's core: worlds (bytes and headers at a path), kept, audited and told to whoever listens.
+//!
+//! ```text
+//!   http  (coap, sodp later)     doors: parse, authorise, map to verbs, encode
+//!     engine                     verbs, one commit path, one event hub
+//!       store, audit, path       drivers (sqlite, memory), pure chain functions, names
+//! ```
+//! Imports go downwards only; a door never names `store`: the engine re-exports what it may see.
 
+pub mod audit;
+pub mod engine;
 pub mod path;
+pub mod store;

@@ -1,0 +1,14 @@
+//! The audit chains, as pure functions: no storage, no clock.
+
+pub mod chain;
+pub mod keys;
+pub mod log;
+
+use sha2::{Digest, Sha256};
+
+use crate::store::Hash;
+
+/// SHA-256 of all of `bytes`.
+pub fn sha256(bytes: &[u8]) -> Hash {
+    Sha256::digest(bytes).into()
+}

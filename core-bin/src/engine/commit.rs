@@ -1,0 +1,398 @@
+//! The one commit path: a bounded queue, one thread, groups of writes in one commit each.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::hub::Hub;
+use crate::store::memory::{MemoryStore, Plan, signed};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{
+    Done, Driver, Event, Fate, NewBytes, Numbers, Object, Op, Refusal, Verb, Write, now_us,
+};
+
+/// What may wait at the most: ops, and bytes that are in hand.
+const QUEUE_OPS: usize = 4096;
+const QUEUE_BYTES: usize = 16 << 20;
+
+/// What one commit takes at the most.
+const BATCH_OPS: usize = 512;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// How long a writer waits for room in a full queue.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often an idle writer looks whether something can be freed.
+const IDLE: Duration = Duration::from_secs(2);
+
+pub type Answer = Result<Vec<Done>, Refusal>;
+
+/// The queue's doors' side.
+pub struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    ops: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct State {
+    writes: VecDeque<Job>,
+    stages: VecDeque<Stage>,
+    closed: bool,
+}
+
+struct Job {
+    write: Write,
+    bytes: usize,
+    answer: oneshot::Sender<Answer>,
+    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+}
+
+/// Housekeeping for an upload.
+enum Stage {
+    Write {
+        object: Arc<Object>,
+        at: u64,
+        chunks: Vec<Bytes>,
+        answer: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Abandon {
+        object: Arc<Object>,
+    },
+}
+
+/// What the writer's thread works on.
+pub struct Works {
+    pub queue: Arc<Queue>,
+    pub store: Arc<SqliteStore>,
+    pub memory: Arc<MemoryStore>,
+    pub numbers: Arc<Numbers>,
+    pub hub: Arc<Hub>,
+}
+
+impl Queue {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            ops: Arc::new(Semaphore::new(QUEUE_OPS)),
+            bytes: Arc::new(Semaphore::new(QUEUE_BYTES)),
+        })
+    }
+
+    /// Hands a write to the writer and waits for its commit.
+    pub async fn write(&self, write: Write) -> Answer {
+        let bytes = in_hand(&write);
+        let room = async {
+            let ops =
+                self.ops.clone().acquire_many_owned(write.ops.len().min(QUEUE_OPS) as u32).await;
+            let held = self.bytes.clone().acquire_many_owned(bytes.min(QUEUE_BYTES) as u32).await;
+            Some((ops.ok()?, held.ok()?))
+        };
+        let Ok(Some(room)) = tokio::time::timeout(PATIENCE, room).await else {
+            return Err(Refusal::Overloaded);
+        };
+        let (answer, wait) = oneshot::channel();
+        {
+            let mut state = self.state();
+            if state.closed {
+                return Err(Refusal::Stopped("the core is shutting down".into()));
+            }
+            state.writes.push_back(Job { write, bytes, answer, _room: room });
+        }
+        self.wake.notify_one();
+        wait.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+    }
+
+    /// Writes one block of an upload; the receiver tells when it lies in the store.
+    pub fn stage(
+        &self,
+        object: &Arc<Object>,
+        at: u64,
+        chunks: Vec<Bytes>,
+    ) -> oneshot::Receiver<Result<(), Refusal>> {
+        let (answer, wait) = oneshot::channel();
+        self.push(Stage::Write { object: object.clone(), at, chunks, answer });
+        wait
+    }
+
+    pub fn abandon(&self, object: Arc<Object>) {
+        self.push(Stage::Abandon { object });
+    }
+
+    /// Lets the thread end when all that waits is done.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Ops that wait now.
+    pub fn depth(&self) -> usize {
+        QUEUE_OPS - self.ops.available_permits()
+    }
+
+    fn push(&self, stage: Stage) {
+        let mut state = self.state();
+        if !state.closed {
+            state.stages.push_back(stage);
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The next batch and at most one staged block; none when the queue has ended.
+    fn take(&self, may_sleep: bool) -> Option<(Vec<Job>, Option<Stage>)> {
+        let mut state = self.state();
+        while may_sleep && state.writes.is_empty() && state.stages.is_empty() {
+            if state.closed {
+                return None;
+            }
+            let (woken, timeout) = self
+                .wake
+                .wait_timeout(state, IDLE)
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            state = woken;
+            if timeout.timed_out() {
+                break;
+            }
+        }
+        let mut jobs = Vec::new();
+        let (mut ops, mut bytes) = (0, 0);
+        while let Some(job) = state.writes.front() {
+            ops += job.write.ops.len();
+            bytes += job.bytes;
+            if !jobs.is_empty() && (ops > BATCH_OPS || bytes > BATCH_BYTES) {
+                break;
+            }
+            jobs.extend(state.writes.pop_front());
+        }
+        let stage = state.stages.pop_front();
+        Some((jobs, stage))
+    }
+}
+
+/// Bytes of the bodies that are not staged.
+fn in_hand(write: &Write) -> usize {
+    let body = |op: &Op| match &op.verb {
+        Verb::Put { body, .. } | Verb::Append { body } => match &body.bytes {
+            NewBytes::Chunks(chunks) => chunks.iter().map(Bytes::len).sum(),
+            NewBytes::Staged(_) => 0,
+        },
+        Verb::Delete | Verb::Bury { .. } | Verb::Guard => 0,
+    };
+    write.ops.iter().map(body).sum()
+}
+
+impl Works {
+    /// The writer's thread: until the queue is closed and empty.
+    pub fn run(&self, checkpoints: mpsc::SyncSender<()>) {
+        let mut tidy = false;
+        while let Some((jobs, stage)) = self.queue.take(!tidy) {
+            let idle = jobs.is_empty() && stage.is_none();
+            self.commit(jobs);
+            if let Some(stage) = stage {
+                self.stage(stage);
+            }
+            if self.store.wants_checkpoint() {
+                // Full means one is asked for already. A failed one stops the store.
+                let _ = checkpoints.try_send(());
+                let _ = self.store.checkpoint_by_writer();
+            }
+            tidy = if idle && !tidy { self.store.sweep_if_held() } else { self.store.sweep() };
+        }
+    }
+
+    fn stage(&self, stage: Stage) {
+        match stage {
+            Stage::Write { object, at, chunks, answer } => {
+                let _ = answer.send(self.store.stage(object.id, at, &chunks));
+            }
+            Stage::Abandon { object } => self.store.abandon(object.id),
+        }
+    }
+
+    /// One commit for all that do not touch a memory path another of them holds; those come next.
+    fn commit(&self, mut jobs: Vec<Job>) {
+        while !jobs.is_empty() {
+            let mut group = Group::default();
+            let mut rest = Vec::new();
+            for job in jobs {
+                match self.prepare(&job.write) {
+                    Ok(prepared) => group.push(job, prepared),
+                    Err(Blocked::Busy) if !group.jobs.is_empty() => rest.push(job),
+                    Err(Blocked::Busy) => answer(job, Err(Refusal::Busy)),
+                    Err(Blocked::Refused(why)) => answer(job, Err(why)),
+                }
+            }
+            self.finish(group);
+            jobs = rest;
+        }
+    }
+
+    /// Judges and holds the memory part of a write; the durable part stays for the store.
+    fn prepare(&self, write: &Write) -> Result<Prepared, Blocked> {
+        let memory: Vec<&Op> = write.ops.iter().filter(|op| !op.path.is_durable()).collect();
+        if memory.is_empty() {
+            return Ok(Prepared { durable: write.clone(), plan: None });
+        }
+        let plan = match self.memory.prepare(&memory, &self.numbers, now_us()) {
+            Ok(plan) => plan,
+            Err(refused) => {
+                self.hub.settle(refused.gaps.into_iter().map(|number| (number, None)));
+                let busy = refused.why == Refusal::Busy;
+                return Err(if busy { Blocked::Busy } else { Blocked::Refused(refused.why) });
+            }
+        };
+        let ops = write.ops.iter().filter_map(|op| self.durable_part(op)).collect();
+        Ok(Prepared { durable: Write { ops, ..write.clone() }, plan: Some(plan) })
+    }
+
+    /// A durable op as it is; a memory world's delete as its two ledger rows; else nothing.
+    fn durable_part(&self, op: &Op) -> Option<Op> {
+        if op.path.is_durable() {
+            return Some(op.clone());
+        }
+        if !matches!(op.verb, Verb::Delete) {
+            return None;
+        }
+        let head = self.memory.head(&op.path).ok().flatten()?;
+        let verb = Verb::Bury { body_sha256: head.body_sha256 };
+        Some(Op { verb, conditions: Default::default(), ..op.clone() })
+    }
+
+    fn finish(&self, group: Group) {
+        let Group { jobs, durable, plans } = group;
+        if jobs.is_empty() {
+            return;
+        }
+        let batch = self.store.commit(&durable, &self.numbers);
+        let mut numbers = batch.numbers;
+        let mut answers = Vec::with_capacity(jobs.len());
+        for ((job, plan), done) in jobs.iter().zip(plans).zip(batch.answers) {
+            answers.push(match plan {
+                None => done,
+                Some(plan) => self.finish_memory(&job.write, plan, done, &mut numbers),
+            });
+        }
+        self.hub.settle(numbers);
+        if batch.fate == Fate::Committed && jobs.iter().any(|job| frees(&job.write)) {
+            self.store.mark_trash();
+        }
+        for (job, done) in jobs.into_iter().zip(answers) {
+            answer(job, done);
+        }
+    }
+
+    /// The memory part becomes true if the durable part did.
+    fn finish_memory(
+        &self,
+        write: &Write,
+        mut plan: Plan,
+        durable: Answer,
+        numbers: &mut Vec<(u64, Option<Event>)>,
+    ) -> Answer {
+        let memory: Vec<&Op> = write.ops.iter().filter(|op| !op.path.is_durable()).collect();
+        let events: Vec<_> = signed(&mut plan.events, write).collect();
+        match durable {
+            Ok(durable) => {
+                numbers.extend(events);
+                let memory = self.memory.apply(&memory, plan);
+                Ok(merged(write, durable, memory))
+            }
+            Err(why) => {
+                numbers.extend(events.into_iter().map(|(number, _)| (number, None)));
+                self.memory.release(&memory);
+                Err(why)
+            }
+        }
+    }
+}
+
+/// The thread that checkpoints beside the writer; it ends when the writer's end of the channel does.
+pub struct Checkpoints {
+    store: Arc<SqliteStore>,
+    asked: mpsc::Receiver<()>,
+    ask: mpsc::SyncSender<()>,
+}
+
+impl Checkpoints {
+    pub fn new(store: Arc<SqliteStore>) -> Self {
+        let (ask, asked) = mpsc::sync_channel(1);
+        Self { store, asked, ask }
+    }
+
+    pub fn waker(&self) -> mpsc::SyncSender<()> {
+        self.ask.clone()
+    }
+
+    pub fn run(self) {
+        let Self { store, asked, ask } = self;
+        drop(ask);
+        while asked.recv().is_ok() {
+            let _ = store.checkpoint();
+        }
+    }
+}
+
+/// Both parts' outcomes in the order of the write's ops.
+fn merged(write: &Write, durable: Vec<Done>, memory: Vec<Done>) -> Vec<Done> {
+    let (mut durable, mut memory) = (durable.into_iter(), memory.into_iter());
+    let next = |op: &Op| {
+        if op.path.is_durable() {
+            return durable.next();
+        }
+        let done = memory.next();
+        if matches!(op.verb, Verb::Delete) { durable.next() } else { done }
+    };
+    write.ops.iter().filter_map(next).collect()
+}
+
+/// Whether a write may leave pieces or rows that nothing names any more.
+fn frees(write: &Write) -> bool {
+    write.ops.iter().any(|op| matches!(op.verb, Verb::Put { .. } | Verb::Delete))
+}
+
+fn answer(job: Job, done: Answer) {
+    // A client that went away does not undo its write.
+    let _ = job.answer.send(done);
+}
+
+struct Prepared {
+    durable: Write,
+    plan: Option<Plan>,
+}
+
+enum Blocked {
+    Busy,
+    Refused(Refusal),
+}
+
+/// Writes that are committed together.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<Job>,
+    durable: Vec<Write>,
+    plans: Vec<Option<Plan>>,
+}
+
+impl Group {
+    fn push(&mut self, job: Job, prepared: Prepared) {
+        self.jobs.push(job);
+        self.durable.push(prepared.durable);
+        self.plans.push(prepared.plan);
+    }
+}
+
+/// True when a write needs no disk: it goes to memory at once.
+pub fn memory_only(write: &Write) -> bool {
+    write.key.is_none()
+        && write.ops.iter().all(|op| !op.path.is_durable() && !matches!(op.verb, Verb::Delete))
+}

@@ -1,0 +1,279 @@
+//! The engine: verbs over worlds, whatever the door they came through.
+
+mod body;
+mod commit;
+pub mod hub;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod verify;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::OnceCell;
+
+use crate::path::WorldPath;
+use crate::store::memory::MemoryStore;
+use crate::store::sqlite::{Options, SqliteStore};
+pub use crate::store::{
+    Conditions, Done, Entry, Event, Head, Headers, Kind, Link, NewBody, NewBytes, Op, Refusal, Tag,
+    Tags, Usage, Verb, Write, hex, now_us,
+};
+use crate::store::{Driver, Numbers, StoreError};
+pub use body::BodyReader;
+pub use hub::{Filter, Signal, Subscription};
+pub use upload::Upload;
+pub use verify::Verdict;
+
+/// What the engine needs to know; all sizes in bytes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub data_dir: PathBuf,
+    /// The audit key, byte for byte.
+    pub key: Vec<u8>,
+    pub max_world_bytes: u64,
+    pub max_memory_bytes: u64,
+    /// None: no limit.
+    pub max_storage_bytes: Option<u64>,
+    /// Events kept in memory for listeners.
+    pub ring_events: usize,
+    /// Heads and small bodies kept in memory.
+    pub cache_bytes: usize,
+    pub cache_entries: usize,
+}
+
+/// Why the engine cannot start; one sentence for a person.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+/// A handle to the one engine; cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    store: Arc<SqliteStore>,
+    memory: Arc<MemoryStore>,
+    numbers: Arc<Numbers>,
+    hub: Arc<hub::Hub>,
+    queue: Arc<commit::Queue>,
+    /// Bytes of uploads to memory worlds that are on their way.
+    coming: Arc<AtomicU64>,
+    verifying: Mutex<HashMap<WorldPath, Arc<OnceCell<Verified>>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+type Verified = Result<Option<Verdict>, StoreError>;
+
+/// A number for `/proc/pool` and `/proc/metrics`.
+pub struct Counter {
+    pub name: &'static str,
+    pub value: u64,
+    /// `snapshot` (goes up and down) or `counter` (only up).
+    pub kind: &'static str,
+}
+
+impl Engine {
+    /// Opens or lays the data directory and starts the writer. Blocking.
+    pub fn open(settings: Settings) -> Result<Self, StartError> {
+        let options = Options {
+            data_dir: &settings.data_dir,
+            key: &settings.key,
+            max_world: settings.max_world_bytes,
+            quota: settings.max_storage_bytes,
+            cache_bytes: settings.cache_bytes,
+            cache_entries: settings.cache_entries,
+        };
+        let (store, numbers) = SqliteStore::open(&options).map_err(StartError)?;
+        let memory = MemoryStore::new(settings.max_world_bytes, settings.max_memory_bytes);
+        let inner = Inner {
+            hub: hub::Hub::new(numbers.next(), settings.ring_events),
+            store: Arc::new(store),
+            memory: Arc::new(memory),
+            numbers: Arc::new(numbers),
+            queue: commit::Queue::new(),
+            coming: Arc::default(),
+            verifying: Mutex::default(),
+            threads: Mutex::default(),
+            settings,
+        };
+        let engine = Self(Arc::new(inner));
+        engine.start_threads().map_err(|e| StartError(e.to_string()))?;
+        Ok(engine)
+    }
+
+    fn start_threads(&self) -> std::io::Result<()> {
+        let inner = &self.0;
+        let works = commit::Works {
+            queue: inner.queue.clone(),
+            store: inner.store.clone(),
+            memory: inner.memory.clone(),
+            numbers: inner.numbers.clone(),
+            hub: inner.hub.clone(),
+        };
+        let checkpoints = commit::Checkpoints::new(inner.store.clone());
+        let waker = checkpoints.waker();
+        let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let beside = spawn("checkpoint").spawn(move || checkpoints.run())?;
+        let writer = spawn("writer").spawn(move || works.run(waker))?;
+        self.threads().extend([writer, beside]);
+        Ok(())
+    }
+
+    /// The world as it stands, without the bytes of a large body.
+    pub async fn head(&self, path: &WorldPath) -> Result<Option<Arc<Head>>, Refusal> {
+        if !path.is_durable() {
+            return Ok(self.0.memory.head(path)?);
+        }
+        if let Some(known) = self.0.store.cached(path) {
+            return Ok(known);
+        }
+        let path = path.clone();
+        self.blocking(move |inner| inner.store.head(&path)).await
+    }
+
+    /// Reads bytes `from..to` of the version that `head` names, whatever happens to it meanwhile.
+    pub fn read(&self, head: &Head, from: u64, to: u64) -> BodyReader {
+        BodyReader::new(&self.0.store, head, from, to)
+    }
+
+    /// Begins to take in a body for `path`.
+    pub fn upload(&self, path: &WorldPath) -> Upload {
+        let inner = &self.0;
+        let target = if path.is_durable() {
+            upload::Target::Disk { store: inner.store.clone(), queue: inner.queue.clone() }
+        } else {
+            upload::Target::Memory {
+                store: inner.memory.clone(),
+                coming: inner.coming.clone(),
+                quota: inner.settings.max_memory_bytes,
+            }
+        };
+        Upload::new(target, inner.settings.max_world_bytes)
+    }
+
+    /// Ops that take place together or not at all, through the one commit path.
+    pub async fn write(&self, write: Write) -> Result<Vec<Done>, Refusal> {
+        let inner = &self.0;
+        if commit::memory_only(&write) {
+            let writes = [write];
+            let mut batch = inner.memory.commit(&writes, &inner.numbers);
+            inner.hub.settle(batch.numbers);
+            match batch.answers.pop() {
+                // A write over memory and disk holds the path: this one queues up behind it.
+                Some(Err(Refusal::Busy | Refusal::Overloaded)) | None => {}
+                Some(answer) => return answer,
+            }
+            let [write] = writes;
+            return inner.queue.write(write).await;
+        }
+        inner.queue.write(write).await
+    }
+
+    /// One page of worlds in byte order: paths that start with `prefix` and lie after `after`.
+    pub async fn list(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Refusal> {
+        let mut found = self.0.memory.list(prefix, after, limit)?;
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
+        let durable = self.blocking(move |inner| inner.store.list(&prefix, &after, limit)).await?;
+        found.extend(durable);
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Replays the world's chain; none when there is no such world. Equal requests share one run.
+    pub async fn verify(&self, path: &WorldPath) -> Result<Option<Verdict>, Refusal> {
+        if !path.is_durable() {
+            return Ok(self.0.memory.head(path)?.map(|_| Verdict::NotAudited));
+        }
+        let cell = self.verifying().entry(path.clone()).or_default().clone();
+        let run = async || {
+            let path = path.clone();
+            let work = move |inner: &Inner| verify::verify(&inner.store, &path);
+            self.blocking(work).await.map_err(|refusal| StoreError(format!("{refusal:?}")))
+        };
+        let verdict = cell.get_or_init(run).await.clone();
+        self.verifying().remove(path);
+        Ok(verdict?)
+    }
+
+    /// Events that `filter` wants: after number `after` when it is given, then live ones.
+    pub fn listen(&self, filter: Arc<dyn Filter>, after: Option<u64>) -> Subscription {
+        Subscription::new(self.0.hub.clone(), self.0.store.clone(), filter, after)
+    }
+
+    pub fn durable_usage(&self) -> Usage {
+        self.0.store.usage()
+    }
+
+    pub fn memory_usage(&self) -> Usage {
+        self.0.memory.usage()
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub fn counters(&self) -> Vec<Counter> {
+        let (entries, hits, misses, evictions) = self.0.store.cache();
+        let counter = |name, value, kind| Counter { name, value, kind };
+        vec![
+            counter("read_cache_entries", entries, "snapshot"),
+            counter("read_cache_hits", hits, "counter"),
+            counter("read_cache_misses", misses, "counter"),
+            counter("read_cache_evictions", evictions, "counter"),
+            counter("read_cache_max_entries", self.0.settings.cache_entries as u64, "snapshot"),
+            counter("writer_queue_ops", self.0.queue.depth() as u64, "snapshot"),
+            counter("listeners", self.0.hub.listeners() as u64, "snapshot"),
+            counter("newest_event", self.0.hub.newest(), "counter"),
+        ]
+    }
+
+    /// Why durable writes are refused, when they are.
+    pub fn stopped(&self) -> Option<Arc<str>> {
+        self.0.store.stopped()
+    }
+
+    /// Ends subscriptions, drains the writer, checkpoints and closes. Blocking, at most `deadline`.
+    pub fn close(&self, deadline: Duration) -> Result<(), String> {
+        let end = Instant::now() + deadline;
+        self.0.hub.close();
+        self.0.queue.close();
+        for thread in self.threads().drain(..) {
+            while !thread.is_finished() {
+                if Instant::now() >= end {
+                    return Err("the writer did not finish in time".to_owned());
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.0.store.close()
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let inner = self.0.clone();
+        let run = tokio::task::spawn_blocking(move || work(&inner)).await;
+        Ok(run.map_err(|e| StoreError(e.to_string()))??)
+    }
+
+    fn verifying(&self) -> MutexGuard<'_, HashMap<WorldPath, Arc<OnceCell<Verified>>>> {
+        self.0.verifying.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.0.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}

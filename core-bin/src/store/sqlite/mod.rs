@@ -1,0 +1,388 @@
+//! Durable worlds: one SQLite file, one writer with group commit, readers beside it (design §1).
+
+mod answers;
+mod batch;
+mod cache;
+mod events;
+mod lock;
+mod objects;
+mod readers;
+mod rows;
+mod schema;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod wal;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use bytes::Bytes;
+use rusqlite::{Connection, ErrorCode};
+
+use super::judge::Limits;
+use super::{
+    Batch, ChainRow, Driver, Entry, Fate, Head, Numbers, Object, Refusal, StoreError, Usage, Write,
+    now_us,
+};
+use crate::audit::keys::AuditKey;
+use crate::audit::log::LogRow;
+use crate::path::WorldPath;
+use batch::{Stop, Transaction};
+use cache::HeadCache;
+use objects::Objects;
+use readers::Readers;
+use schema::StoreRow;
+
+/// The database's name in the data directory.
+pub const FILE: &str = "elastik.db";
+
+/// The driver. Dropping it closes the database; `close` does it with a last checkpoint.
+pub struct SqliteStore {
+    writer: Mutex<Writer>,
+    readers: Readers,
+    objects: Arc<Objects>,
+    cache: HeadCache,
+    key: AuditKey,
+    limits: Limits,
+    worlds: AtomicU64,
+    bytes: AtomicU64,
+    /// Pages in the WAL after the newest commit.
+    wal_pages: Arc<AtomicU64>,
+    /// Why nothing durable is written any more.
+    stopped: OnceLock<Arc<str>>,
+    file: PathBuf,
+    _lock: lock::WriterLock,
+}
+
+struct Writer {
+    db: Connection,
+    row: StoreRow,
+    /// Uploads that are not yet named by a write get their ids here.
+    sweep: sweep::Sweep,
+}
+
+/// What a store of worlds on disk needs to know; sizes in bytes.
+pub struct Options<'a> {
+    pub data_dir: &'a Path,
+    pub key: &'a [u8],
+    pub max_world: u64,
+    pub quota: Option<u64>,
+    pub cache_bytes: usize,
+    pub cache_entries: usize,
+}
+
+impl SqliteStore {
+    /// Opens or lays the store; returns it with the numbers that go on above all it ever gave.
+    pub fn open(options: &Options<'_>) -> Result<(Self, Numbers), String> {
+        make_dir(options.data_dir)?;
+        let lock = lock::take(options.data_dir)?;
+        refuse_other_layouts(options.data_dir)?;
+        let file = options.data_dir.join(FILE);
+        let key = AuditKey::new(options.key);
+        let (mut db, row) = schema::open(&file, &key)?;
+        wal::truncate(&db).map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
+        sync_dirs(options.data_dir).map_err(|e| format!("{}: {e}", options.data_dir.display()))?;
+        let wal_pages = Arc::new(AtomicU64::new(0));
+        wal::watch(&mut db, wal_pages.clone()).map_err(|e| e.to_string())?;
+        let numbers = Numbers::above(row.high_water);
+        let store = Self {
+            readers: Readers::new(&file),
+            objects: Arc::default(),
+            cache: HeadCache::new(options.cache_bytes, options.cache_entries),
+            key,
+            limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
+            worlds: AtomicU64::new(row.worlds),
+            bytes: AtomicU64::new(row.bytes),
+            wal_pages,
+            stopped: OnceLock::new(),
+            writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),
+            file,
+            _lock: lock,
+        };
+        store.begin_life(&numbers)?;
+        Ok((store, numbers))
+    }
+
+    /// First commit of a start: moves the high-water mark and dooms what broken uploads left.
+    fn begin_life(&self, numbers: &Numbers) -> Result<(), String> {
+        sweep::doom_staged(&self.writer().db).map_err(|e| e.to_string())?;
+        match self.commit(&[], numbers).fate {
+            Fate::Committed => Ok(()),
+            Fate::RolledBack => Err("the first commit was refused: is the disk full?".to_owned()),
+            Fate::Unknown(why) => Err(why),
+        }
+    }
+
+    /// One page of a world's chain, after the event with id `after`.
+    pub fn chain(&self, world: i64, after: i64, limit: usize) -> Result<Vec<ChainRow>, StoreError> {
+        self.readers.with(|db| rows::chain(db, world, after, limit))
+    }
+
+    /// One page of the log, after number `after`.
+    pub fn log(&self, after: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
+        self.readers.with(|db| rows::log(db, after, limit))
+    }
+
+    /// The log's first number; none when it is empty.
+    pub fn log_floor(&self) -> Result<Option<u64>, StoreError> {
+        self.readers.with(rows::log_floor)
+    }
+
+    /// The world as its row has it now, whatever the cache says.
+    pub fn fresh_head(&self, path: &WorldPath) -> Result<Option<Head>, StoreError> {
+        let _reading = self.objects.reading();
+        self.readers.with(|db| rows::world(db, &self.objects, path.as_str()))
+    }
+
+    /// Bytes of an object from `at` to the end of a piece; none behind its end.
+    pub fn piece(&self, object: &Object, at: u64) -> Result<Option<Bytes>, StoreError> {
+        self.readers.with(|db| objects::read(db, object.id, at))
+    }
+
+    pub fn key(&self) -> &AuditKey {
+        &self.key
+    }
+
+    pub fn cache(&self) -> (u64, u64, u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Relaxed);
+        let cache = &self.cache;
+        (cache.len() as u64, read(&cache.hits), read(&cache.misses), read(&cache.evictions))
+    }
+
+    /// Why durable writes are refused, when they are.
+    pub fn stopped(&self) -> Option<Arc<str>> {
+        self.stopped.get().cloned()
+    }
+
+    fn stop(&self, why: String) -> String {
+        let _ = self.stopped.set(format!("durable writes stopped: {why}").into());
+        why
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Checkpoints the whole WAL and closes the readers.
+    pub fn close(&self) -> Result<(), String> {
+        self.readers.close();
+        if self.stopped().is_some() {
+            return Ok(());
+        }
+        wal::truncate(&self.writer().db).map_err(|e| e.to_string())
+    }
+
+    /// Runs the writes in one transaction. A full disk fails them all: the caller tries them singly.
+    fn transact(&self, writer: &mut Writer, writes: &[Write], numbers: &Numbers) -> Outcome {
+        if let Err(error) = writer.db.execute_batch("BEGIN IMMEDIATE") {
+            return Outcome::failed(&error, vec![]);
+        }
+        let cached = |path: &WorldPath| self.cache.get(path);
+        let mut tx = Transaction {
+            db: &writer.db,
+            key: &self.key,
+            objects: &self.objects,
+            numbers,
+            limits: &self.limits,
+            now_us: now_us(),
+            row: writer.row.clone(),
+            heads: HashMap::new(),
+            taken: vec![],
+            cached: &cached,
+        };
+        let mark = numbers.wanted_mark();
+        tx.row.high_water = mark.unwrap_or(tx.row.high_water);
+        let mut answers = Vec::with_capacity(writes.len());
+        for write in writes {
+            match tx.write(write) {
+                Ok(done) => answers.push(Ok(done)),
+                Err(Stop::Refused(refusal)) => answers.push(Err(refusal)),
+                Err(Stop::Sql(error)) => {
+                    let taken = std::mem::take(&mut tx.taken);
+                    let _ = writer.db.execute_batch("ROLLBACK");
+                    return Outcome::failed(&error, taken);
+                }
+            }
+        }
+        let sealed = tx.seal();
+        let (row, heads, taken) = (tx.row, tx.heads, tx.taken);
+        if let Err(error) = sealed {
+            let _ = writer.db.execute_batch("ROLLBACK");
+            return Outcome::failed(&error, taken);
+        }
+        if let Err(error) = writer.db.execute_batch("COMMIT") {
+            let certain = matches!(trouble(&error), Trouble::Full | Trouble::Busy);
+            let _ = writer.db.execute_batch("ROLLBACK");
+            return if certain {
+                Outcome::failed(&error, taken)
+            } else {
+                Outcome::unknown(&error, taken)
+            };
+        }
+        writer.row = row;
+        numbers.allow(writer.row.high_water);
+        self.worlds.store(writer.row.worlds, Relaxed);
+        self.bytes.store(writer.row.bytes, Relaxed);
+        for (path, head) in &heads {
+            self.cache.replace(path, head.as_ref());
+        }
+        Outcome::Committed { answers, taken }
+    }
+
+    fn refuse_all(&self, count: usize, why: &Refusal) -> Vec<Result<Vec<super::Done>, Refusal>> {
+        (0..count).map(|_| Err(why.clone())).collect()
+    }
+}
+
+/// How one transaction ended.
+enum Outcome {
+    Committed { answers: Vec<Result<Vec<super::Done>, Refusal>>, taken: Taken },
+    Failed { why: Refusal, full: bool, gaps: Vec<u64> },
+    Unknown { why: String, gaps: Vec<u64> },
+}
+
+type Taken = Vec<(u64, Option<super::Event>)>;
+
+impl Outcome {
+    fn failed(error: &rusqlite::Error, taken: Taken) -> Self {
+        let trouble = trouble(error);
+        let why = match trouble {
+            Trouble::Full => Refusal::DiskFull,
+            Trouble::Busy => Refusal::Busy,
+            Trouble::Other => Refusal::Storage(error.to_string().into()),
+        };
+        Self::Failed { why, full: trouble == Trouble::Full, gaps: gaps(taken) }
+    }
+
+    fn unknown(error: &rusqlite::Error, taken: Taken) -> Self {
+        Self::Unknown { why: format!("a commit failed: {error}"), gaps: gaps(taken) }
+    }
+}
+
+fn gaps(taken: Taken) -> Vec<u64> {
+    taken.into_iter().map(|(seq, _)| seq).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Full,
+    Busy,
+    Other,
+}
+
+fn trouble(error: &rusqlite::Error) -> Trouble {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Trouble::Full,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy,
+        _ => Trouble::Other,
+    }
+}
+
+impl Driver for SqliteStore {
+    fn commit(&self, writes: &[Write], numbers: &Numbers) -> Batch {
+        let mut batch = Batch { answers: vec![], numbers: vec![], fate: Fate::Committed };
+        if let Some(why) = self.stopped() {
+            batch.answers = self.refuse_all(writes.len(), &Refusal::Stopped(why));
+            batch.fate = Fate::RolledBack;
+            return batch;
+        }
+        let mut writer = self.writer();
+        let given_up = |gaps: Vec<u64>| gaps.into_iter().map(|seq| (seq, None));
+        match self.transact(&mut writer, writes, numbers) {
+            Outcome::Committed { answers, taken } => {
+                batch.answers = answers;
+                batch.numbers = taken;
+            }
+            // Only the write that fails again, alone, is the one that does not fit.
+            Outcome::Failed { full: true, gaps, .. } if writes.len() > 1 => {
+                batch.numbers.extend(given_up(gaps));
+                drop(writer);
+                for write in writes {
+                    let single = self.commit(std::slice::from_ref(write), numbers);
+                    batch.answers.extend(single.answers);
+                    batch.numbers.extend(single.numbers);
+                    if matches!(single.fate, Fate::Unknown(_)) {
+                        batch.fate = single.fate;
+                    }
+                }
+            }
+            Outcome::Failed { why, gaps, .. } => {
+                batch.numbers.extend(given_up(gaps));
+                batch.answers = self.refuse_all(writes.len(), &why);
+                batch.fate = Fate::RolledBack;
+            }
+            Outcome::Unknown { why, gaps } => {
+                batch.numbers.extend(given_up(gaps));
+                batch.answers = self.refuse_all(writes.len(), &Refusal::OutcomeUnknown);
+                batch.fate = Fate::Unknown(self.stop(why));
+            }
+        }
+        batch
+    }
+
+    fn cached(&self, path: &WorldPath) -> Option<Option<Arc<Head>>> {
+        self.cache.get(path).map(Some)
+    }
+
+    fn head(&self, path: &WorldPath) -> Result<Option<Arc<Head>>, StoreError> {
+        let ticket = self.cache.ticket(path);
+        let head = self.fresh_head(path)?.map(Arc::new);
+        if let Some(head) = &head {
+            self.cache.offer(&ticket, head);
+        }
+        Ok(head)
+    }
+
+    fn list(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.readers.with(|db| rows::list(db, prefix, after, limit))
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { worlds: self.worlds.load(Relaxed), bytes: self.bytes.load(Relaxed) }
+    }
+}
+
+/// Makes the data directory with its parents, for its owner only.
+fn make_dir(dir: &Path) -> Result<(), String> {
+    if dir.as_os_str().is_empty() {
+        return Err("the data directory's name is empty".to_owned());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|e| format!("data root IO error: {e}: {}", dir.display()))
+}
+
+/// The directory and its parent reach the disk before the first answer.
+fn sync_dirs(dir: &Path) -> std::io::Result<()> {
+    let dir = dir.canonicalize()?;
+    for path in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
+        match std::fs::File::open(path).and_then(|handle| handle.sync_all()) {
+            Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Worlds of 8.x lie in directories of their own: they are not hidden behind an empty new store.
+fn refuse_other_layouts(dir: &Path) -> Result<(), String> {
+    let entries = std::fs::read_dir(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    for entry in entries.flatten() {
+        if entry.path().join("universe.db").is_file() {
+            return Err(format!(
+                "{} holds worlds in the layout of elastik 8.x ({}); this version does not read it yet: \
+                 choose another data directory",
+                dir.display(),
+                entry.file_name().to_string_lossy()
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Read connections: short transactions beside the writer, never one across a wait.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::store::StoreError;
+
+/// Idle connections that are kept open.
+const KEPT: usize = 8;
+
+pub struct Readers {
+    file: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub fn new(file: &Path) -> Self {
+        Self { file: file.to_owned(), idle: Mutex::default() }
+    }
+
+    /// Runs `work` on a connection of its own.
+    pub fn with<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let idle = self.idle().pop();
+        let db = match idle {
+            Some(db) => db,
+            None => self.open().map_err(|e| StoreError(e.to_string()))?,
+        };
+        let result = work(&db).map_err(|e| StoreError(e.to_string()));
+        let mut idle = self.idle();
+        if result.is_ok() && idle.len() < KEPT {
+            idle.push(db);
+        }
+        result
+    }
+
+    /// Closes all idle connections.
+    pub fn close(&self) {
+        self.idle().clear();
+    }
+
+    fn open(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(&self.file, flags)?;
+        db.busy_timeout(Duration::from_secs(2))?;
+        db.pragma_update(None, "cache_size", -1024)?;
+        db.set_prepared_statement_cache_capacity(16);
+        Ok(db)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}

@@ -1,0 +1,184 @@
+//! Rows of the file to values and back.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
+use sha2::digest::common::hazmat::SerializableState;
+use sha2::{Digest, Sha256};
+
+use super::objects::Objects;
+use crate::audit::log::{LogKind, LogRow};
+use crate::path::WorldPath;
+use crate::store::{Body, ChainRow, Entry, Hash, Head, Headers, Row, Tag, hex};
+
+const WORLD: &str = "id, path, seq, event_id, events, hmac, body_sha256, size, content_type, \
+                     headers, modified_us, body, object, tail, hash_state, fault";
+
+/// First byte of a kept hash state: which serialisation follows (sha2's may change).
+const STATE_FORMAT: u8 = 1;
+
+/// The world at `path`, if there is one.
+pub fn world(db: &Connection, objects: &Objects, path: &str) -> rusqlite::Result<Option<Head>> {
+    db.prepare_cached(&format!("SELECT {WORLD} FROM world WHERE path = ?1"))?
+        .query_row([path], |row| head(row, objects))
+        .optional()
+}
+
+fn head(row: &SqlRow<'_>, objects: &Objects) -> rusqlite::Result<Head> {
+    let hmac: Hash = row.get(5)?;
+    let body_sha256: Hash = row.get(6)?;
+    let body = match row.get::<_, Option<i64>>(12)? {
+        Some(id) => Body::Object(objects.hold(id)),
+        None => Body::Inline(row.get::<_, Option<Vec<u8>>>(11)?.unwrap_or_default().into()),
+    };
+    Ok(Head {
+        path: WorldPath::trusted(row.get_ref(1)?.as_str()?),
+        seq: unsigned(row, 2)?,
+        events: unsigned(row, 4)?,
+        size: unsigned(row, 7)?,
+        content_type: row.get_ref(8)?.as_str()?.into(),
+        headers: decode_headers(row.get_ref(9)?.as_str()?),
+        tag: Tag::Hmac(hmac),
+        body_sha256,
+        modified_us: row.get(10)?,
+        body,
+        hash_state: row.get_ref(14)?.as_blob_or_null()?.and_then(|s| unpack(s, &body_sha256)),
+        row: Row { id: row.get(0)?, event_id: row.get(3)?, tail: row.get(13)? },
+        fault: row.get_ref(15)?.as_str_or_null()?.map(Arc::from),
+    })
+}
+
+fn unsigned(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(at).map(|n| n.max(0) as u64)
+}
+
+/// A running hash as it is kept in the row.
+pub fn pack(state: &Sha256) -> Vec<u8> {
+    let mut out = vec![STATE_FORMAT];
+    out.extend_from_slice(&state.serialize());
+    out
+}
+
+/// A kept running hash, only if it ends in the hash that the newest event has.
+fn unpack(bytes: &[u8], body_sha256: &Hash) -> Option<Sha256> {
+    let (format, state) = bytes.split_first()?;
+    if *format != STATE_FORMAT {
+        return None;
+    }
+    let hash = Sha256::deserialize(state.try_into().ok()?).ok()?;
+    let finished: Hash = hash.clone().finalize().into();
+    (finished == *body_sha256).then_some(hash)
+}
+
+/// Headers as one text: `name NUL value NUL …`; neither can hold a NUL.
+pub fn encode_headers(headers: &[(String, String)]) -> String {
+    let mut out = String::new();
+    for (name, value) in headers {
+        for part in [name, value] {
+            out.push_str(part);
+            out.push('\0');
+        }
+    }
+    out
+}
+
+pub fn decode_headers(text: &str) -> Headers {
+    let parts: Vec<&str> = text.split_terminator('\0').collect();
+    parts.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect()
+}
+
+/// One page of worlds.
+pub fn list(
+    db: &Connection,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<Entry>> {
+    // The empty string sorts before every path; a prefix itself may be a world.
+    let (op, from) =
+        if after >= prefix && !after.is_empty() { (">", after) } else { (">=", prefix) };
+    let sql = format!(
+        "SELECT path, seq, events, size, content_type, hmac, modified_us FROM world \
+         WHERE path {op} ?1 ORDER BY path LIMIT ?2"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![from, limit as i64], |row| {
+        Ok(Entry {
+            path: WorldPath::trusted(row.get_ref(0)?.as_str()?),
+            seq: unsigned(row, 1)?,
+            events: unsigned(row, 2)?,
+            size: unsigned(row, 3)?,
+            content_type: row.get_ref(4)?.as_str()?.into(),
+            tag: Tag::Hmac(row.get(5)?),
+            modified_us: row.get(6)?,
+        })
+    })?;
+    let inside = |row: &rusqlite::Result<Entry>| {
+        row.as_ref().map_or(true, |entry| entry.path.as_str().starts_with(prefix))
+    };
+    rows.take_while(inside).collect()
+}
+
+/// One page of a world's chain, after the event with id `after`.
+pub fn chain(
+    db: &Connection,
+    world: i64,
+    after: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<ChainRow>> {
+    let sql = "SELECT e.id, e.seq, e.time_us, e.time_text, e.type, coalesce(e.target, w.path), \
+               e.body_sha256, e.size, e.content_type, e.headers, e.meta_sha256, e.hmac, \
+               e.prev_hmac, e.key \
+               FROM event e JOIN world w ON w.id = e.world \
+               WHERE e.world = ?1 AND e.id > ?2 ORDER BY e.id LIMIT ?3";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params![world, after, limit as i64], |row| {
+        Ok(ChainRow {
+            id: row.get(0)?,
+            seq: unsigned(row, 1)?,
+            time_us: row.get(2)?,
+            time_text: row.get(3)?,
+            kind: row.get(4)?,
+            target: row.get(5)?,
+            body_sha256: hex(row.get_ref(6)?.as_blob()?),
+            size: row.get(7)?,
+            content_type: row.get(8)?,
+            headers: decode_headers(row.get_ref(9)?.as_str()?),
+            meta_sha256: hex(row.get_ref(10)?.as_blob()?),
+            hmac: hex(row.get_ref(11)?.as_blob()?),
+            prev_hmac: hex(row.get_ref(12)?.as_blob()?),
+            key: row.get(13)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// One page of the log, after number `after`.
+pub fn log(db: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<LogRow>> {
+    let sql = "SELECT seq, time_us, kind, path, hmac, content_type, size, writer, link, prev_mac, \
+               mac FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params![after as i64, limit as i64], |row| {
+        Ok(LogRow {
+            seq: unsigned(row, 0)?,
+            time_us: row.get(1)?,
+            kind: LogKind::from_number(row.get(2)?)
+                .ok_or_else(|| rusqlite::Error::IntegralValueOutOfRange(2, -1))?,
+            path: row.get(3)?,
+            hmac: hex(row.get_ref(4)?.as_blob()?),
+            content_type: row.get(5)?,
+            size: unsigned(row, 6)?,
+            writer: row.get(7)?,
+            link: row.get(8)?,
+            prev_mac: row.get(9)?,
+            mac: row.get(10)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// The log's first number; none when it is empty.
+pub fn log_floor(db: &Connection) -> rusqlite::Result<Option<u64>> {
+    let first: Option<i64> = db.query_row("SELECT min(seq) FROM log", [], |row| row.get(0))?;
+    Ok(first.map(|seq| seq.max(0) as u64))
+}

@@ -1,0 +1,173 @@
+//! Work in bounded turns between batches: staging uploads, freeing what nothing names any more.
+
+use bytes::Bytes;
+use rusqlite::{Connection, params};
+
+use super::batch::{TRASH_CHAIN, TRASH_OBJECT};
+use super::{Outcome, SqliteStore, Trouble, objects};
+use crate::store::{Refusal, now_us};
+
+/// Rows and pieces that one turn frees: 1 MiB of pieces at the most.
+const TURN: i64 = 16;
+const TURN_ROWS: i64 = 1000;
+
+/// Whether anything may wait in the trash.
+#[derive(Debug)]
+pub struct Sweep {
+    /// Something was thrown away since the last turn.
+    pending: bool,
+    /// The last turn left objects that somebody still reads.
+    held: bool,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        Self { pending: true, held: false }
+    }
+}
+
+/// What an interrupted upload left is garbage from the next start on.
+pub fn doom_staged(db: &Connection) -> rusqlite::Result<()> {
+    let tx = db.unchecked_transaction()?;
+    tx.execute("INSERT OR IGNORE INTO trash SELECT ?1, object FROM staged", [TRASH_OBJECT])?;
+    tx.execute("DELETE FROM staged", [])?;
+    tx.commit()
+}
+
+impl SqliteStore {
+    /// An id for a new upload.
+    pub fn new_object(&self) -> std::sync::Arc<crate::store::Object> {
+        let mut writer = self.writer();
+        let id = writer.row.next_row;
+        writer.row.next_row += 1;
+        self.objects.hold(id)
+    }
+
+    /// Writes one block of an upload, at most 1 MiB. Not synced: the write that names it is.
+    pub fn stage(&self, object: i64, at: u64, chunks: &[Bytes]) -> Result<(), Refusal> {
+        if let Some(why) = self.stopped() {
+            return Err(Refusal::Stopped(why));
+        }
+        self.turn(|db| {
+            db.prepare_cached("INSERT OR IGNORE INTO staged(object) VALUES(?1)")?
+                .execute([object])?;
+            objects::write(db, object, at, chunks).map(|_| ())
+        })
+    }
+
+    /// An upload that will not be used.
+    pub fn abandon(&self, object: i64) {
+        let _ = self.turn(|db| {
+            db.execute(
+                "INSERT OR IGNORE INTO trash VALUES(?1, ?2)",
+                params![TRASH_OBJECT, object],
+            )?;
+            db.execute("DELETE FROM staged WHERE object = ?1", [object]).map(|_| ())
+        });
+        self.writer().sweep.pending = true;
+    }
+
+    /// Something was replaced or deleted: there may be pieces and rows to free.
+    pub fn mark_trash(&self) {
+        self.writer().sweep.pending = true;
+    }
+
+    /// Looks once more at objects that were still being read; for an idle writer.
+    pub fn sweep_if_held(&self) -> bool {
+        let held = std::mem::take(&mut self.writer().sweep.held);
+        self.writer().sweep.pending |= held;
+        self.sweep()
+    }
+
+    /// Frees one turn's worth; false when nothing that could be freed is left.
+    pub fn sweep(&self) -> bool {
+        if self.stopped().is_some() || !std::mem::take(&mut self.writer().sweep.pending) {
+            return false;
+        }
+        let (mut more, mut left) = (false, 0_i64);
+        let objects = &self.objects;
+        let done = self.turn(|db| {
+            more = free_chain(db)? | free_object(db, objects)? | forget_answers(db)?;
+            left = db.query_row("SELECT count(*) FROM trash", [], |row| row.get(0))?;
+            db.execute_batch("PRAGMA incremental_vacuum(64)")
+        });
+        let mut writer = self.writer();
+        writer.sweep.pending |= more && done.is_ok();
+        writer.sweep.held = left > 0 || done.is_err();
+        writer.sweep.pending
+    }
+
+    /// A small transaction of the store's own housekeeping.
+    fn turn(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Refusal> {
+        let writer = self.writer();
+        let db = &writer.db;
+        let run = || {
+            db.pragma_update(None, "synchronous", "NORMAL")?;
+            db.execute_batch("BEGIN IMMEDIATE")?;
+            work(db)?;
+            db.execute("UPDATE store SET next_row = ?1", [writer.row.next_row])?;
+            db.execute_batch("COMMIT")
+        };
+        let result = run();
+        if result.is_err() && !db.is_autocommit() {
+            let _ = db.execute_batch("ROLLBACK");
+        }
+        let restored = db.pragma_update(None, "synchronous", "FULL");
+        match result.and(restored) {
+            Ok(()) => Ok(()),
+            Err(error) if super::trouble(&error) == Trouble::Other => {
+                Err(Refusal::Storage(self.stop(error.to_string()).into()))
+            }
+            Err(error) => match Outcome::failed(&error, vec![]) {
+                Outcome::Failed { why, .. } => Err(why),
+                _ => Err(Refusal::Busy),
+            },
+        }
+    }
+}
+
+fn next_trash(db: &Connection, kind: i64) -> rusqlite::Result<Vec<i64>> {
+    db.prepare_cached("SELECT id FROM trash WHERE kind = ?1 ORDER BY id LIMIT 32")?
+        .query_map([kind], |row| row.get(0))?
+        .collect()
+}
+
+fn drop_trash(db: &Connection, kind: i64, id: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM trash WHERE kind = ?1 AND id = ?2")?.execute([kind, id])?;
+    Ok(())
+}
+
+fn free_chain(db: &Connection) -> rusqlite::Result<bool> {
+    let Some(&world) = next_trash(db, TRASH_CHAIN)?.first() else { return Ok(false) };
+    let gone = db
+        .prepare_cached(
+            "DELETE FROM event WHERE world = ?1 AND id IN \
+             (SELECT id FROM event WHERE world = ?1 ORDER BY id LIMIT ?2)",
+        )?
+        .execute([world, TURN_ROWS])?;
+    if (gone as i64) < TURN_ROWS {
+        drop_trash(db, TRASH_CHAIN, world)?;
+    }
+    Ok(true)
+}
+
+fn free_object(db: &Connection, held: &objects::Objects) -> rusqlite::Result<bool> {
+    let Some(object) = next_trash(db, TRASH_OBJECT)?.into_iter().find(|id| held.is_free(*id))
+    else {
+        return Ok(false);
+    };
+    if objects::free(db, object, TURN)? {
+        drop_trash(db, TRASH_OBJECT, object)?;
+    }
+    Ok(true)
+}
+
+fn forget_answers(db: &Connection) -> rusqlite::Result<bool> {
+    let gone = db
+        .prepare_cached(
+            "DELETE FROM answered WHERE key IN \
+             (SELECT key FROM answered WHERE expires_us <= ?1 ORDER BY expires_us LIMIT ?2)",
+        )?
+        .execute(params![now_us(), TURN_ROWS])?;
+    Ok(gone as i64 == TURN_ROWS)
+}

@@ -1,0 +1,183 @@
+//! What only the durable driver does: the file, its chains, its pieces.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::{Options, SqliteStore};
+use crate::audit::chain::Replay;
+use crate::audit::log;
+use crate::path::WorldPath;
+use crate::store::conformance::{append, op, options, put, write};
+use crate::store::{
+    Body, Done, Driver, Head, NewBody, NewBytes, Numbers, Object, Op, PIECE, Verb, Write,
+};
+
+fn durable() -> (tempfile::TempDir, SqliteStore, Numbers) {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, numbers) = SqliteStore::open(&options(dir.path())).unwrap();
+    (dir, store, numbers)
+}
+
+fn commit(store: &SqliteStore, numbers: &Numbers, op: Op) -> Done {
+    let mut batch = store.commit(&[write(vec![op])], numbers);
+    batch.answers.remove(0).unwrap().remove(0)
+}
+
+fn read_all(store: &SqliteStore, head: &Head) -> Vec<u8> {
+    let object = match &head.body {
+        Body::Inline(bytes) => return bytes.to_vec(),
+        Body::Object(object) => object,
+        Body::Chunks(_) => unreachable!(),
+    };
+    let mut all = vec![];
+    while let Some(bytes) = store.piece(object, all.len() as u64).unwrap() {
+        all.extend_from_slice(&bytes);
+    }
+    all
+}
+
+fn home(name: &str) -> WorldPath {
+    WorldPath::parse(name).unwrap()
+}
+
+#[test]
+fn small_appends_become_a_large_body_and_stay_hashed() {
+    let (dir, store, numbers) = durable();
+    commit(&store, &numbers, put("log", ""));
+    let mut want = vec![];
+    for turn in 0..900_u32 {
+        let line = format!("line {turn} {}\n", "x".repeat(turn as usize % 90));
+        want.extend_from_slice(line.as_bytes());
+        commit(&store, &numbers, append("log", line));
+    }
+    let head = store.head(&home("log")).unwrap().unwrap();
+    assert_eq!(read_all(&store, &head), want);
+    assert_eq!(head.body_sha256, crate::audit::sha256(&want));
+    assert!(head.row.tail < 64, "short pieces are joined: {}", head.row.tail);
+    drop(store);
+    let (store, _) = SqliteStore::open(&options(dir.path())).unwrap();
+    let head = store.head(&home("log")).unwrap().unwrap();
+    assert!(head.hash_state.is_some(), "the running hash survives a restart");
+    assert_eq!(read_all(&store, &head), want);
+}
+
+#[test]
+fn a_reader_keeps_the_version_it_began_with() {
+    let (_dir, store, numbers) = durable();
+    commit(&store, &numbers, put("v", vec![1; 300_000]));
+    let old = store.head(&home("v")).unwrap().unwrap();
+    commit(&store, &numbers, put("v", vec![2; 300_000]));
+    store.mark_trash();
+    while store.sweep() {}
+    assert_eq!(read_all(&store, &old), vec![1; 300_000]);
+    let Body::Object(object) = &old.body else { panic!("300 kB lie in an object") };
+    let id = object.id;
+    drop(old);
+    store.mark_trash();
+    while store.sweep() {}
+    assert_eq!(store.piece(&Object { id }, 0).unwrap(), None, "nobody reads it: it is freed");
+}
+
+#[test]
+fn staged_pieces_become_a_body_or_vanish() {
+    let (dir, store, numbers) = durable();
+    let bytes = Bytes::from(vec![7; 3 * PIECE + 5]);
+    let stage = |object: &Arc<Object>| {
+        store.stage(object.id, 0, &[bytes.slice(..2 * PIECE)]).unwrap();
+        store.stage(object.id, 2 * PIECE as u64, &[bytes.slice(2 * PIECE..)]).unwrap();
+    };
+    let body = |object: &Arc<Object>| NewBody {
+        size: bytes.len() as u64,
+        hash: Sha256::new_with_prefix(&bytes),
+        bytes: NewBytes::Staged(object.clone()),
+    };
+    let object = store.new_object();
+    stage(&object);
+    let verb = Verb::Put { body: body(&object), content_type: "a/b".into(), headers: [].into() };
+    commit(&store, &numbers, op("up", verb));
+    let more = store.new_object();
+    stage(&more);
+    commit(&store, &numbers, op("up", Verb::Append { body: body(&more) }));
+    let head = store.head(&home("up")).unwrap().unwrap();
+    assert_eq!(read_all(&store, &head), [&bytes[..], &bytes[..]].concat());
+    assert_eq!(head.body_sha256, crate::audit::sha256(&[&bytes[..], &bytes[..]].concat()));
+    let lost = store.new_object();
+    stage(&lost);
+    let id = lost.id;
+    drop((lost, store));
+    let (store, _) = SqliteStore::open(&options(dir.path())).unwrap();
+    while store.sweep() {}
+    assert_eq!(store.piece(&Object { id }, 0).unwrap(), None, "a broken upload leaves nothing");
+    let head = store.head(&home("up")).unwrap().unwrap();
+    assert_eq!(head.size, 2 * bytes.len() as u64);
+}
+
+#[test]
+fn chains_and_log_hold_over_deletes_and_restarts() {
+    let (dir, mut store, mut numbers) = durable();
+    for round in 0..3 {
+        commit(&store, &numbers, put("a", format!("a{round}")));
+        commit(&store, &numbers, put("b", "b"));
+        commit(&store, &numbers, op("b", Verb::Delete));
+        drop(store);
+        (store, numbers) = SqliteStore::open(&options(dir.path())).unwrap();
+    }
+    for (path, events) in [("home/a", 3), ("var/log/deletes", 6)] {
+        let head = store.head(&WorldPath::parse(path).unwrap()).unwrap().unwrap();
+        let mut replay = Replay::default();
+        for row in store.chain(head.row.id, 0, 100).unwrap() {
+            replay.row(store.key(), &row).unwrap();
+        }
+        assert_eq!(replay.rows, events, "{path}");
+        assert_eq!(head.tag.to_string(), format!("hmac-{}", replay.last));
+    }
+    let rows = store.log(0, 100).unwrap();
+    assert_eq!(rows.len(), 12);
+    for pair in rows.windows(2) {
+        assert!(pair[0].seq < pair[1].seq);
+        assert_eq!(pair[1].prev_mac, pair[0].mac);
+        assert_eq!(pair[1].mac, log::mac(store.key(), &pair[1]));
+    }
+}
+
+#[test]
+fn numbers_go_on_above_all_that_were_ever_given() {
+    let (dir, store, numbers) = durable();
+    let given = commit(&store, &numbers, put("a", "1")).seq;
+    let ahead = numbers.take().unwrap();
+    drop(store);
+    let (store, numbers) = SqliteStore::open(&options(dir.path())).unwrap();
+    assert!(commit(&store, &numbers, put("a", "2")).seq > ahead.max(given));
+}
+
+#[test]
+fn a_keyed_write_repeated_gives_the_first_answer() {
+    let (dir, store, numbers) = durable();
+    let keyed = |body: &'static str| Write {
+        key: Some([9; 16]),
+        ..write(vec![put("k", ""), append("k", body)])
+    };
+    let answer = |store: &SqliteStore, numbers: &Numbers, write: Write| {
+        store.commit(&[write], numbers).answers.remove(0).unwrap()
+    };
+    let first = answer(&store, &numbers, keyed("once"));
+    drop(store);
+    let (store, numbers) = SqliteStore::open(&options(dir.path())).unwrap();
+    let again = answer(&store, &numbers, keyed("twice"));
+    assert_eq!(format!("{first:?}"), format!("{again:?}"));
+    assert_eq!(store.head(&home("k")).unwrap().unwrap().events, 2);
+}
+
+#[test]
+fn a_second_writer_and_a_wrong_key_are_refused_by_name() {
+    let (dir, store, _) = durable();
+    let held = SqliteStore::open(&options(dir.path())).err().unwrap();
+    assert!(held.contains("lock is held (last writer: PID"), "{held}");
+    drop(store);
+    let wrong = Options { key: b"another key, also 32 bytes long..", ..options(dir.path()) };
+    let error = SqliteStore::open(&wrong).err().unwrap();
+    assert!(error.contains("wrong key"), "{error}");
+    SqliteStore::open(&options(dir.path())).unwrap();
+}
