@@ -1,0 +1,37 @@
+//! What the program says when it has started (core.md §1.3).
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use super::Config;
+
+impl Config {
+    /// The lines for stderr, with the address that is really listened on.
+    pub fn banner(&self, version: &str, address: SocketAddr) -> String {
+        let data = std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone());
+        let mut out = format!("elastik-core v{version} on http://{address}/\n");
+        let _ = writeln!(out, "data:    {}", data.display());
+        out.push_str("auth:\n");
+        let tokens = &self.tokens;
+        tier(&mut out, "read:   ", tokens.has_read(), "public (ELASTIK_READ_TOKEN not set)");
+        tier(&mut out, "write:  ", tokens.has_write(), "disabled (ELASTIK_WRITE_TOKEN not set)");
+        let approve = "disabled (ELASTIK_APPROVE_TOKEN not set)";
+        tier(&mut out, "approve:", tokens.has_approve(), approve);
+        for warning in &self.warnings {
+            let _ = writeln!(out, "  warning: {warning}");
+        }
+        if !tokens.has_read() && !address.ip().is_loopback() {
+            let _ = writeln!(
+                out,
+                "  WARNING: reads are public on non-loopback interface {}; set \
+                 ELASTIK_READ_TOKEN to gate reads.",
+                address.ip()
+            );
+        }
+        out
+    }
+}
+
+fn tier(out: &mut String, name: &str, is_set: bool, otherwise: &str) {
+    let _ = writeln!(out, "  {name} {}", if is_set { "token required" } else { otherwise });
+}

@@ -1,0 +1,205 @@
+//! Settings: from flags, variables and secret files to one checked value.
+
+mod banner;
+mod given;
+mod help;
+mod table;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::access::Tokens;
+use given::{Asked, Given};
+pub use table::{Kind, SETTINGS, Setting};
+
+/// Keys below this many bytes are taken, with a warning.
+const SAFE_KEY: usize = 32;
+
+/// What the command line asks the program to do.
+pub enum Command {
+    Run(Box<Config>),
+    /// Print this on stdout and leave.
+    Print(String),
+}
+
+/// Why the program does not start.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The command line is wrong: exit 2.
+    Usage(String),
+    /// A setting is wrong: exit 1.
+    Setting(String),
+}
+
+/// Everything that can be set, checked.
+pub struct Config {
+    pub host: String,
+    pub port: u16,
+    pub data_dir: PathBuf,
+    pub key: Vec<u8>,
+    pub tokens: Tokens,
+    pub max_world_bytes: u64,
+    pub max_memory_bytes: u64,
+    /// None: no limit.
+    pub max_storage_bytes: Option<u64>,
+    pub max_listen_connections: usize,
+    pub listen_replay_max: usize,
+    pub heartbeat: Duration,
+    pub read_cache_max_entries: usize,
+    pub read_cache_bytes: usize,
+    pub persist_headers: Vec<String>,
+    pub deny_headers: Vec<String>,
+    pub shutdown_deadline: Duration,
+    pub max_connections: usize,
+    pub head_timeout: Option<Duration>,
+    pub body_timeout: Option<Duration>,
+    pub write_timeout: Option<Duration>,
+    pub exit_on_eof: Option<i32>,
+    pub trace: bool,
+    /// Told in the banner; none of them stops the start.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the arguments (without the program's name) and the environment.
+pub fn load(
+    args: impl IntoIterator<Item = OsString>,
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<Command, Failure> {
+    match given::arguments(args).map_err(Failure::Usage)? {
+        Asked::Help => Ok(Command::Print(help::text())),
+        Asked::HelpMarkdown => Ok(Command::Print(help::markdown())),
+        Asked::Version => Ok(Command::Print(format!("elastik-core {}\n", crate::VERSION))),
+        Asked::Run(flags) => {
+            let config = Reader { flags, env: &env }.config().map_err(Failure::Setting)?;
+            Ok(Command::Run(Box::new(config)))
+        }
+    }
+}
+
+struct Reader<'a> {
+    flags: HashMap<&'static str, OsString>,
+    env: &'a dyn Fn(&str) -> Option<OsString>,
+}
+
+impl Reader<'_> {
+    fn given(&self, name: &str) -> Result<Option<Given>, String> {
+        let Some(setting) = table::setting(name) else {
+            return Err(format!("{name} is not in the table of settings"));
+        };
+        given::value(setting, &self.flags, self.env)
+    }
+
+    fn count(&self, name: &str, default: usize) -> Result<usize, String> {
+        values::count(self.given(name)?.as_ref(), default)
+    }
+
+    fn bytes(&self, name: &str, default: u64) -> Result<u64, String> {
+        values::bytes(self.given(name)?.as_ref(), default)
+    }
+
+    fn timeout(&self, name: &str, default: u64) -> Result<Option<Duration>, String> {
+        values::timeout(self.given(name)?.as_ref(), Duration::from_secs(default))
+    }
+
+    fn config(&self) -> Result<Config, String> {
+        let mut warnings = Vec::new();
+        let config = Config {
+            host: self.given("host")?.map_or("127.0.0.1".into(), |given| given.text),
+            port: values::port(self.given("port")?.as_ref(), 3105)?,
+            data_dir: self.data_dir()?,
+            key: self.key(&mut warnings)?,
+            tokens: self.tokens(&mut warnings)?,
+            max_world_bytes: self.bytes("max-world-bytes", 64 << 20)?,
+            max_memory_bytes: self.bytes("max-memory-bytes", 256 << 20)?,
+            max_storage_bytes: values::quota(self.given("max-storage-bytes")?.as_ref())?,
+            max_listen_connections: self.count("max-listen-connections", 1024)?,
+            listen_replay_max: self.count("listen-replay-max", 1024)?,
+            heartbeat: self.heartbeat()?,
+            read_cache_max_entries: self.count("read-cache-max-entries", 5000)?,
+            read_cache_bytes: self.count("read-cache-bytes", 64 << 20)?,
+            persist_headers: values::list(self.given("persist-headers")?.as_ref()),
+            deny_headers: values::list(self.given("deny-headers")?.as_ref()),
+            shutdown_deadline: self.seconds("shutdown-deadline", 10)?,
+            max_connections: self.count("max-connections", 4096)?,
+            head_timeout: self.timeout("head-timeout", 30)?,
+            body_timeout: self.timeout("body-timeout", 30)?,
+            write_timeout: self.timeout("write-timeout", 60)?,
+            exit_on_eof: values::descriptor(self.given("exit-on-eof")?.as_ref())?,
+            trace: values::switch(self.given("trace-pipeline")?.as_ref())?,
+            warnings: Vec::new(),
+        };
+        Ok(Config { warnings, ..config })
+    }
+
+    fn seconds(&self, name: &str, default: u64) -> Result<Duration, String> {
+        values::seconds(self.given(name)?.as_ref(), Duration::from_secs(default))
+    }
+
+    fn heartbeat(&self) -> Result<Duration, String> {
+        match self.seconds("heartbeat", 15)? {
+            time if time.is_zero() => Ok(Duration::from_secs(15)),
+            time => Ok(time),
+        }
+    }
+
+    fn data_dir(&self) -> Result<PathBuf, String> {
+        match self.given("data-dir")? {
+            Some(given) if given.text.is_empty() => Err(format!("{} is empty", given.source)),
+            given => Ok(given.map_or("data".into(), |given| given.text.into())),
+        }
+    }
+
+    fn key(&self, warnings: &mut Vec<String>) -> Result<Vec<u8>, String> {
+        let Some(Given { source, text }) = self.given("key")? else {
+            return Err("ELASTIK_KEY is required; the audit chain has no meaning without it".into());
+        };
+        if text.trim().is_empty() {
+            return Err(format!(
+                "{source} is invalid: secret key must not be empty or all whitespace"
+            ));
+        }
+        if text.len() < SAFE_KEY {
+            warnings.push(format!(
+                "{source} has only {} bytes, others may guess it; start a new data directory with \
+                 {SAFE_KEY} or more, or rotate the key of this one",
+                text.len()
+            ));
+        }
+        Ok(text.into_bytes())
+    }
+
+    fn tokens(&self, warnings: &mut Vec<String>) -> Result<Tokens, String> {
+        let read = self.token("read-token", "reads public", warnings)?;
+        let mut write = self.token("write-token", "only the approve token writes", warnings)?;
+        if let Some(old) = (self.env)("ELASTIK_TOKEN") {
+            warnings.push("ELASTIK_TOKEN is deprecated; rename it to ELASTIK_WRITE_TOKEN".into());
+            let old = old.into_string().map_err(|_| "ELASTIK_TOKEN is not valid Unicode")?;
+            write = write.or(Some(old).filter(|token| !token.trim().is_empty()));
+        }
+        let approve = self.token("approve-token", "no DELETE, no system writes", warnings)?;
+        Ok(Tokens::new(read.as_deref(), write.as_deref(), approve.as_deref()))
+    }
+
+    fn token(
+        &self,
+        name: &str,
+        effect: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<String>, String> {
+        let Some(Given { source, text }) = self.given(name)? else { return Ok(None) };
+        if text.trim().is_empty() {
+            warnings.push(format!("empty {source} treated as unset ({effect})"));
+            return Ok(None);
+        }
+        if text.trim() != text || !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            warnings.push(format!("{source} can never match: HTTP trims blanks and is ASCII"));
+        }
+        Ok(Some(text))
+    }
+}

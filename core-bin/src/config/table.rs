@@ -1,0 +1,185 @@
+//! The one table of settings: flags, variables, `--help` and the documents all come from it.
+
+/// One setting as its user sees it.
+pub struct Setting {
+    /// `--<name>`; a secret has `--<name>-file` only.
+    pub name: &'static str,
+    /// The environment variable; a secret has `<variable>_FILE` besides.
+    pub variable: &'static str,
+    /// What holds when nothing is given, in words or as a value.
+    pub default: &'static str,
+    /// What the value is: `bytes`, `seconds`, `count`, …
+    pub unit: &'static str,
+    pub help: &'static str,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    /// Never on the command line: a variable or a file.
+    Secret,
+    /// A flag without a value; the variable is `1` or `0`.
+    Switch,
+}
+
+const fn plain(
+    name: &'static str,
+    variable: &'static str,
+    default: &'static str,
+    unit: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, variable, default, unit, help, kind: Kind::Plain }
+}
+
+const fn secret(
+    name: &'static str,
+    variable: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, variable, default, unit: "secret", help, kind: Kind::Secret }
+}
+
+const fn switch(name: &'static str, variable: &'static str, help: &'static str) -> Setting {
+    Setting { name, variable, default: "off", unit: "switch", help, kind: Kind::Switch }
+}
+
+pub const SETTINGS: &[Setting] = &[
+    secret("key", "ELASTIK_KEY", "required", "audit key, byte for byte; 32 bytes or more"),
+    secret("read-token", "ELASTIK_READ_TOKEN", "reads are public", "token that may read"),
+    secret(
+        "write-token",
+        "ELASTIK_WRITE_TOKEN",
+        "only the approve token writes",
+        "token that may read and write",
+    ),
+    secret(
+        "approve-token",
+        "ELASTIK_APPROVE_TOKEN",
+        "no DELETE, no system writes",
+        "token that may do everything",
+    ),
+    plain("host", "ELASTIK_HOST", "127.0.0.1", "address", "name or address to listen on"),
+    plain("port", "ELASTIK_PORT", "3105", "port", "TCP port; 0 takes a free one and prints it"),
+    plain("data-dir", "ELASTIK_DATA", "data", "path", "data directory, made when missing"),
+    plain(
+        "max-world-bytes",
+        "ELASTIK_MAX_WORLD_BYTES",
+        "67108864",
+        "bytes",
+        "largest body of one world; 0 allows empty bodies only",
+    ),
+    plain(
+        "max-memory-bytes",
+        "ELASTIK_MAX_MEMORY_BYTES",
+        "268435456",
+        "bytes",
+        "all bodies under tmp, dev and sys; 0 allows empty bodies only",
+    ),
+    plain(
+        "max-storage-bytes",
+        "ELASTIK_MAX_STORAGE_BYTES",
+        "unlimited",
+        "bytes",
+        "all bodies on disk; 0 is unlimited",
+    ),
+    plain(
+        "max-listen-connections",
+        "ELASTIK_MAX_LISTEN_CONNECTIONS",
+        "1024",
+        "count",
+        "open event streams; 0 is the default",
+    ),
+    plain(
+        "listen-replay-max",
+        "ELASTIK_LISTEN_REPLAY_MAX",
+        "1024",
+        "count",
+        "newest events kept in memory for listeners; 0 is the default",
+    ),
+    plain(
+        "heartbeat",
+        "ELASTIK_HEARTBEAT",
+        "15",
+        "seconds",
+        "a comment on an event stream that was silent for so long",
+    ),
+    plain(
+        "read-cache-max-entries",
+        "ELASTIK_READ_CACHE_MAX_ENTRIES",
+        "5000",
+        "count",
+        "worlds kept in memory for reading; 0 is the default",
+    ),
+    plain(
+        "read-cache-bytes",
+        "ELASTIK_READ_CACHE_BYTES",
+        "67108864",
+        "bytes",
+        "memory that those may take; 0 is the default",
+    ),
+    plain(
+        "persist-headers",
+        "ELASTIK_PERSIST_HEADERS",
+        "",
+        "list",
+        "further request headers to keep, by commas; a final * is any suffix",
+    ),
+    plain(
+        "deny-headers",
+        "ELASTIK_DENY_HEADERS",
+        "",
+        "list",
+        "request headers never to keep, by commas; a final * is any suffix",
+    ),
+    plain(
+        "shutdown-deadline",
+        "ELASTIK_SHUTDOWN_DEADLINE",
+        "10",
+        "seconds",
+        "how long requests in flight may take after a signal to stop",
+    ),
+    plain(
+        "max-connections",
+        "ELASTIK_MAX_CONNECTIONS",
+        "4096",
+        "count",
+        "open connections; more wait to be accepted; 0 is the default",
+    ),
+    plain(
+        "head-timeout",
+        "ELASTIK_HEAD_TIMEOUT",
+        "30",
+        "seconds",
+        "for the head of a request, and between two requests; 0 is none",
+    ),
+    plain(
+        "body-timeout",
+        "ELASTIK_BODY_TIMEOUT",
+        "30",
+        "seconds",
+        "silence within a request's body; 0 is none",
+    ),
+    plain(
+        "write-timeout",
+        "ELASTIK_WRITE_TIMEOUT",
+        "60",
+        "seconds",
+        "for a client that takes nothing of what is sent; 0 is none",
+    ),
+    plain(
+        "exit-on-eof",
+        "ELASTIK_EXIT_ON_EOF",
+        "",
+        "descriptor",
+        "stop when this inherited file descriptor ends",
+    ),
+    switch("trace-pipeline", "ELASTIK_TRACE_PIPELINE", "one line on stderr for each request"),
+];
+
+/// The setting called `name`.
+pub fn setting(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}

@@ -1,0 +1,178 @@
+//! Events as Server-Sent Events frames (core.md §6.2), each encoded once for all its listeners.
+
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::engine::{Event, Kind, Link};
+
+/// Frames kept for listeners that come to an event a little later than the first one.
+const KEPT: usize = 512;
+
+pub const HEARTBEAT: &[u8] = b": keepalive\n\n";
+
+/// The newest frames, by the number of their event.
+pub struct Frames(Box<[Mutex<(u64, Bytes)>]>);
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self((0..KEPT).map(|_| Mutex::new((0, Bytes::new()))).collect())
+    }
+}
+
+impl Frames {
+    /// The frame of an event, encoded now or earlier.
+    pub fn of(&self, event: &Event) -> Bytes {
+        let Ok(at) = usize::try_from(event.seq % self.0.len() as u64) else {
+            return encode(event);
+        };
+        let mut slot = self.0[at].lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.0 != event.seq || slot.1.is_empty() {
+            *slot = (event.seq, encode(event));
+        }
+        slot.1.clone()
+    }
+}
+
+/// 8.3's lines first, in its order; it skips the ones behind them.
+fn encode(event: &Event) -> Bytes {
+    let (name, method) = match event.kind {
+        Kind::Create | Kind::Replace => ("put", "PUT"),
+        Kind::Append => ("post", "POST"),
+        Kind::Delete => ("delete", "DELETE"),
+    };
+    let mut out = String::with_capacity(320);
+    let Event { seq, path, .. } = event;
+    let _ = writeln!(out, "event: {name}\nid: {seq}\ndata: path: /{path}\ndata: method: {method}");
+    if let Some(tag) = &event.tag {
+        let _ = writeln!(out, "data: etag: {tag}\ndata: size: {}", event.size);
+        line(&mut out, "type", &event.content_type);
+    }
+    line(&mut out, "time", &rfc3339(event.time_us));
+    if matches!(event.kind, Kind::Create | Kind::Replace) {
+        let _ = writeln!(out, "data: created: {}", event.kind == Kind::Create);
+    }
+    if let Some(writer) = &event.writer {
+        line(&mut out, "writer", writer);
+    }
+    match &event.link {
+        Some(Link::From(path)) => line(&mut out, "from", &format!("/{path}")),
+        Some(Link::To(path)) => line(&mut out, "to", &format!("/{path}")),
+        None => {}
+    }
+    out.push('\n');
+    out.into()
+}
+
+/// One `data:` line; a line break in a value would let its writer forge frames.
+fn line(out: &mut String, name: &str, value: &str) {
+    let _ = write!(out, "data: {name}: ");
+    out.extend(value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }));
+    out.push('\n');
+}
+
+/// Something may be missing; not an event, so it has no id.
+pub fn lag(missed: u64, reason: &str) -> Bytes {
+    format!("event: lag\ndata: missed: {missed}\ndata: reason: {reason}\n\n").into()
+}
+
+/// Microseconds since 1970 as `2026-01-02T03:04:05.000006Z`.
+pub fn rfc3339(micros: i64) -> String {
+    let (seconds, fraction) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
+}
+
+/// Year, month and day of a day since 1970, in eras of 400 years that begin in March.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Tag;
+    use crate::path::WorldPath;
+    use proptest::prelude::*;
+
+    fn event(kind: Kind, content_type: &str) -> Event {
+        Event {
+            seq: 7,
+            kind,
+            path: WorldPath::parse("home/日").unwrap(),
+            tag: (kind != Kind::Delete).then_some(Tag::Hmac([0; 32])),
+            size: 3,
+            content_type: content_type.into(),
+            time_us: 1,
+            writer: None,
+            link: None,
+        }
+    }
+
+    #[test]
+    fn frames_begin_as_8_3_wrote_them() {
+        let zeros = "0".repeat(64);
+        let put = encode(&event(Kind::Create, "text/plain"));
+        let text = format!(
+            "event: put\nid: 7\ndata: path: /home/日\ndata: method: PUT\ndata: etag: hmac-{zeros}\n\
+             data: size: 3\ndata: type: text/plain\ndata: time: 1970-01-01T00:00:00.000001Z\n\
+             data: created: true\n\n"
+        );
+        assert_eq!(put, text);
+        let delete = encode(&event(Kind::Delete, ""));
+        let text = "event: delete\nid: 7\ndata: path: /home/日\ndata: method: DELETE\n\
+                    data: time: 1970-01-01T00:00:00.000001Z\n\n";
+        assert_eq!(delete, text);
+        assert_eq!(lag(3, "restart"), "event: lag\ndata: missed: 3\ndata: reason: restart\n\n");
+    }
+
+    #[test]
+    fn a_frame_is_encoded_once_and_never_another_events() {
+        let frames = Frames::default();
+        let mut event = event(Kind::Append, "a/b");
+        let first = frames.of(&event);
+        assert_eq!(frames.of(&event).as_ptr(), first.as_ptr());
+        event.seq += KEPT as u64;
+        assert!(
+            frames.of(&event).starts_with(format!("event: post\nid: {}", event.seq).as_bytes())
+        );
+    }
+
+    #[test]
+    fn times_that_are_known() {
+        for (micros, text) in [
+            (951_782_400_000_000, "2000-02-29T00:00:00.000000Z"),
+            (1_735_689_599_999_999, "2024-12-31T23:59:59.999999Z"),
+            (-1, "1969-12-31T23:59:59.999999Z"),
+        ] {
+            assert_eq!(rfc3339(micros), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_forges_a_frame(content_type in "(\\PC|\r|\n){0,30}") {
+            let frame = encode(&event(Kind::Replace, &content_type));
+            let text = std::str::from_utf8(&frame).unwrap();
+            prop_assert_eq!(text.matches("\n\n").count(), 1);
+            prop_assert_eq!(text.lines().count(), 10);
+            prop_assert!(!text.contains('\r'));
+        }
+
+        #[test]
+        fn no_time_panics(micros in any::<i64>()) {
+            rfc3339(micros);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The verbs on a world: GET, HEAD, PUT, POST, DELETE.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, LINK,
+    LOCATION,
+};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+
+use super::range::Ranges;
+use super::reply::{self, Reply};
+use super::{Door, conditional, headers, route, send, take};
+use crate::access::{Action, Identity};
+use crate::engine::{Conditions, Done, Head, Op, Tag, Verb, Write};
+use crate::path::WorldPath;
+
+const AUDIT_VALID: HeaderName = HeaderName::from_static("x-audit-valid");
+
+pub async fn answer(
+    door: &Arc<Door>,
+    parts: &Parts,
+    encoded: &str,
+    body: Incoming,
+) -> Result<Reply, Reply> {
+    let path = route::world(encoded).map_err(reply::bad_path)?;
+    match parts.method {
+        Method::PUT | Method::POST => write(door, parts, path, body).await,
+        Method::DELETE => delete(door, parts, path).await,
+        _ => read(door, parts, path).await,
+    }
+}
+
+/// GET and HEAD: the same answer, with and without the bytes.
+async fn read(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
+    door.admit(&parts.headers, Action::Read(&path))?;
+    let head = door.engine.head(&path).await.map_err(|refusal| reply::refused(&refusal))?;
+    let Some(head) = head else { return Err(reply::not_found()) };
+    match conditional::of_read(&parts.headers, &head) {
+        conditional::Verdict::Failed(why) => return Err(reply::precondition_failed(why)),
+        conditional::Verdict::NotModified => {
+            let mut reply = reply::empty(StatusCode::NOT_MODIFIED);
+            describe(reply.headers_mut(), &head);
+            return Ok(reply);
+        }
+        conditional::Verdict::Proceed => {}
+    }
+    let bodiless = parts.method == Method::HEAD;
+    let ranges = conditional::ranges(&parts.headers, &head);
+    let mut reply = match &ranges {
+        Ranges::Unsatisfiable => return Err(send::unsatisfiable(head.size)),
+        Ranges::Whole => send::whole(door, &head, bodiless),
+        Ranges::Parts(parts) => send::partial(door, &head, parts, bodiless),
+    };
+    let content_type = reply.headers_mut().remove(CONTENT_TYPE);
+    describe(reply.headers_mut(), &head);
+    // Several parts have a type of their own.
+    if matches!(&ranges, Ranges::Parts(parts) if parts.len() > 1) {
+        reply.headers_mut().extend(content_type.map(|value| (CONTENT_TYPE, value)));
+    }
+    Ok(reply)
+}
+
+/// What is told of a world besides its bytes.
+fn describe(headers: &mut HeaderMap, head: &Head) {
+    headers.insert(CONTENT_TYPE, value(&head.content_type));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    match conditional::tag_of(head) {
+        Some(tag) => headers.insert(ETAG, quoted(&tag)),
+        None => headers.insert(AUDIT_VALID, HeaderValue::from_static("false")),
+    };
+    headers.insert(LAST_MODIFIED, value(&conditional::http_date(conditional::modified(head))));
+    headers.append(LINK, value(&format!("</listen{}>; rel=\"monitor\"", head.path.location())));
+    headers.append(LINK, HeaderValue::from_static("</proc/worlds>; rel=\"collection\""));
+    for (name, text) in &*head.headers {
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            headers.insert(name, value(text));
+        }
+    }
+}
+
+/// A stored text as a header; imported ones may hold bytes that no header can.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| {
+        let visible = text.bytes().map(|b| if (b' '..=b'~').contains(&b) { b } else { b'?' });
+        HeaderValue::from_bytes(&visible.collect::<Vec<u8>>())
+            .unwrap_or_else(|_| HeaderValue::from_static(""))
+    })
+}
+
+fn quoted(tag: &Tag) -> HeaderValue {
+    value(&format!("\"{tag}\""))
+}
+
+/// PUT and POST: everything that can be refused without the body is refused before it is read.
+async fn write(
+    door: &Arc<Door>,
+    parts: &Parts,
+    path: WorldPath,
+    body: Incoming,
+) -> Result<Reply, Reply> {
+    let who = match door.admit(&parts.headers, Action::Write(&path)) {
+        Ok(who) => who,
+        Err(reply) => return Err(take::discard(door, parts, body, reply)),
+    };
+    let body = take::take(door, parts, &path, body).await?;
+    let verb = if parts.method == Method::PUT {
+        let content_type = headers::content_type(&parts.headers).into();
+        Verb::Put { body, content_type, headers: door.policy.kept(&parts.headers) }
+    } else {
+        Verb::Append { body }
+    };
+    let conditions = conditional::of_write(&parts.headers);
+    let done = commit(door, who, path.clone(), verb, conditions).await?;
+    let status = if done.created { StatusCode::CREATED } else { StatusCode::OK };
+    let mut reply = reply::empty(status);
+    if let Some(tag) = &done.tag {
+        reply.headers_mut().insert(ETAG, quoted(tag));
+    }
+    if done.created {
+        reply.headers_mut().insert(LOCATION, value(&path.location()));
+    }
+    Ok(reply)
+}
+
+async fn delete(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
+    let who = door.admit(&parts.headers, Action::Delete(&path))?;
+    commit(door, who, path, Verb::Delete, conditional::of_write(&parts.headers)).await?;
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// One op through the one commit path.
+async fn commit(
+    door: &Door,
+    who: Identity,
+    path: WorldPath,
+    verb: Verb,
+    conditions: Conditions,
+) -> Result<Done, Reply> {
+    let op = Op { path, verb, conditions, link: None };
+    let write = Write { ops: vec![op], writer: who.name, key: None };
+    let done = door.engine.write(write).await.map_err(|refusal| reply::refused(&refusal))?;
+    done.into_iter().next().ok_or_else(|| {
+        reply::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error: no answer to a write\n")
+    })
+}

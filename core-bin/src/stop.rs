@@ -1,0 +1,96 @@
+//! Why the program stops: a signal, the end of a watched descriptor, a store that failed.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::mem::ManuallyDrop;
+use std::os::fd::FromRawFd;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::{interval, sleep};
+
+use crate::engine::Engine;
+
+/// How often the store is asked whether it still takes writes.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Comes when the watched descriptor has ended.
+pub type Eof = oneshot::Receiver<()>;
+
+/// Watches an inherited descriptor from a thread of its own: when its other ends are all closed,
+/// the parent is gone.
+pub fn watch_descriptor(fd: i32) -> Result<Eof, String> {
+    // SAFETY: the number is the caller's word that this descriptor was inherited for us. It is
+    // never closed (ManuallyDrop), and a number that is not open is refused below.
+    #[allow(unsafe_code)]
+    let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
+    file.metadata().map_err(|error| format!("file descriptor {fd} to watch: {error}"))?;
+    let (sender, receiver) = oneshot::channel();
+    let watch = move || {
+        let mut buffer = [0; 64];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(LOOK),
+                Err(_) => break,
+            }
+        }
+        let _ = sender.send(());
+    };
+    std::thread::Builder::new()
+        .name("exit-on-eof".into())
+        .spawn(watch)
+        .map_err(|error| format!("no thread to watch a file descriptor: {error}"))?;
+    Ok(receiver)
+}
+
+/// Waits for the reason to stop. An `Err` makes the exit code 1.
+pub async fn reason(engine: &Engine, eof: Option<Eof>, grace: Duration) -> Result<(), String> {
+    let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let asked = async {
+        tokio::select! {
+            _ = term.recv() => eprintln!("elastik-core: shutdown signal received"),
+            _ = int.recv() => eprintln!("elastik-core: shutdown signal received"),
+            () = ended(eof) => eprintln!("elastik-core: parent is gone, stopping"),
+        }
+    };
+    tokio::pin!(asked);
+    tokio::select! {
+        () = &mut asked => Ok(()),
+        why = failed(engine) => {
+            eprintln!("elastik-core: durable writes stopped: {why}");
+            // Readers get some time to take what they need.
+            tokio::select! {
+                () = &mut asked => {}
+                () = sleep(grace) => {}
+            }
+            Err(format!("durable writes stopped: {why}"))
+        }
+    }
+}
+
+fn on(kind: SignalKind) -> Result<Signal, String> {
+    signal(kind).map_err(|error| format!("no signal handler: {error}"))
+}
+
+async fn ended(eof: Option<Eof>) {
+    match eof {
+        Some(eof) => {
+            let _ = eof.await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn failed(engine: &Engine) -> String {
+    let mut ticks = interval(LOOK);
+    loop {
+        ticks.tick().await;
+        if let Some(why) = engine.stopped() {
+            return why.to_string();
+        }
+    }
+}
