@@ -117,7 +117,7 @@ class _Output:
 
 
 class Core:
-    """One running core: `url`, `data_dir`, `pid`, `stop()`."""
+    """One running core: `url`, `data_dir`, `pid`, `stop()`; `tokens` by tier if they are known."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], leash: int | None, data_dir: str | None
@@ -125,6 +125,7 @@ class Core:
         self.process = process
         self.data_dir = data_dir
         self.url = ""
+        self.tokens: dict[str, str] = {}
         self.owner = os.getpid()
         self._leash = leash
         _LEASHES.add(self)
@@ -177,6 +178,8 @@ def launch(
 ) -> Core:
     """Start a core with exactly this environment and wait until it answers.
 
+    Port 0 takes a free one, also on an 8.x core, which would not tell which.
+
     The core gets the read end of a pipe (``--exit-on-eof FD``); only this process holds the write
     end, so that the core also ends when this process is killed. That works alike on Linux and
     macOS and, unlike a parent-death signal, does not depend on the thread that started it.
@@ -206,14 +209,19 @@ def launch(
     assert process.stdout is not None
     output = _Output(process.stdout, echo=not quiet)
     try:
-        _wait_for(core, output, environment)
+        announced = _wait_for(core, output, environment)
     except BaseException:
         core.stop()
         raise
+    if announced.endswith(":0"):
+        core.stop()
+        again = environment | {"ELASTIK_PORT": str(free_port())}
+        return launch(again, arguments=arguments, quiet=quiet)
     return core
 
 
-def _wait_for(core: Core, output: _Output, environment: dict[str, str]) -> None:
+def _wait_for(core: Core, output: _Output, environment: dict[str, str]) -> str:
+    """Wait until the core answers; the URL it announced."""
     deadline = time.monotonic() + START_S
     where = f"{environment.get('ELASTIK_HOST')}:{environment.get('ELASTIK_PORT')}"
     while not output.announced.wait(0.05) and core.is_running():
@@ -232,10 +240,20 @@ def _wait_for(core: Core, output: _Output, environment: dict[str, str]) -> None:
             f"elastik-core exited during startup (code {core.process.returncode}){output.text()}"
         )
     port = output.url.rpartition(":")[2]
+    if port == "0":
+        return output.url
     core.url = client_url(environment.get("ELASTIK_HOST", "127.0.0.1"), int(port))
     if not _answers_as_core(core.url):
         core.stop()
         raise RuntimeError(f"{where} did not answer as elastik-core{output.text()}")
+    return output.url
+
+
+def free_port() -> int:
+    """A port that is free now, for cores that cannot tell which one they took for 0."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _answers_as_core(url: str) -> bool:
