@@ -7,7 +7,15 @@
 //! ```
 //! Imports go downwards only; a door never names `store`: the engine re-exports what it may see.
 
+pub mod access;
 pub mod audit;
+pub mod config;
 pub mod engine;
+pub mod http;
 pub mod path;
+pub mod pattern;
+pub mod stop;
 pub mod store;
+
+/// The version that `/proc/version` and the banner print.
+pub const VERSION: &str = "9.0.0.dev0";
