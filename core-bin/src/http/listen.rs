@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Door;
 use super::body::{Body, Feed, Gone};
-use super::frame;
 use super::reply::{self, Reply};
+use super::{frame, query};
 pub use frame::Frames;
 
 use crate::access::{Action, Identity};
@@ -64,8 +64,7 @@ pub fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Reply, R
 
 /// The pattern of the path and each `pattern=` of the query.
 fn patterns(encoded: &str, query: Option<&str>) -> Result<Vec<Pattern>, PathError> {
-    let more =
-        query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("pattern="));
+    let more = query::raw(query, "pattern");
     std::iter::once(encoded).chain(more).map(Pattern::parse).collect()
 }
 

@@ -9,6 +9,8 @@ pub enum Route<'a> {
     Proc(Proc),
     /// The world's path as it stands in the target, still encoded.
     Verify(&'a str),
+    /// The directory to list, still encoded; empty is all.
+    List(&'a str),
     /// The pattern, still encoded.
     Listen(&'a str),
     /// The world's path, still encoded.
@@ -61,7 +63,11 @@ impl<'a> Route<'a> {
             "du" => Proc::Du,
             "df" => Proc::Df,
             "pool" => Proc::Pool,
+            "list" => return Self::List(""),
             _ => {
+                if let Some(directory) = name.strip_prefix("list/") {
+                    return Self::List(directory);
+                }
                 let world =
                     name.strip_prefix("audit/").and_then(|rest| rest.strip_suffix("/verify"));
                 return world.map_or(Self::Unknown, Self::Verify);
@@ -105,6 +111,8 @@ mod tests {
             ("/proc/audit/verify", Route::Unknown),
             ("/proc/audit/home/a/verify/", Route::Unknown),
             ("/proc/audit/home/a", Route::Unknown),
+            ("/proc/list", Route::List("")),
+            ("/proc/list/home/a/", Route::List("home/a/")),
             ("/listen", Route::World("/listen")),
             ("/listen/", Route::Listen("")),
             ("/listen/a/*", Route::Listen("a/*")),

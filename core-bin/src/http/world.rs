@@ -58,7 +58,7 @@ async fn read(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply,
     describe(reply.headers_mut(), &head);
     // Several parts have a type of their own.
     if matches!(&ranges, Ranges::Parts(parts) if parts.len() > 1) {
-        reply.headers_mut().extend(content_type.map(|value| (CONTENT_TYPE, value)));
+        content_type.map(|value| reply.headers_mut().insert(CONTENT_TYPE, value));
     }
     Ok(reply)
 }
