@@ -89,20 +89,20 @@ class Reactor:
         """True when there is a handler."""
         return bool(self._routes)
 
-    def on_startup(self, function: F) -> F:
+    def on_startup(self, func: F) -> F:
         """Decorator: call once before the first event, with `e` if it asks for it."""
-        self._startup.append(function)
-        return function
+        self._startup.append(func)
+        return func
 
-    def on_shutdown(self, function: F) -> F:
+    def on_shutdown(self, func: F) -> F:
         """Decorator: call when run() ends, in reverse order, with `e` if it asks for it."""
-        self._shutdown.append(function)
-        return function
+        self._shutdown.append(func)
+        return func
 
-    def on_lost(self, function: F) -> F:
+    def on_lost(self, func: F) -> F:
         """Decorator: call when events were lost, with `missed`, `reason`, `event`, `e` by name."""
-        self._lost.append(function)
-        return function
+        self._lost.append(func)
+        return func
 
     def clear_lifecycle_hooks(self) -> None:
         """Forget the startup, shutdown and loss hooks."""
