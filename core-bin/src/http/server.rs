@@ -70,8 +70,7 @@ fn protocol(limits: &Limits) -> http1::Builder {
         .header_read_timeout(limits.head)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD)
-        .max_buf_size(MAX_HEAD)
-        .pipeline_flush(true);
+        .max_buf_size(MAX_HEAD);
     http
 }
 
