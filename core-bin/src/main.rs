@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use elastik_core::config::{self, Command, Config, Failure};
+use elastik_core::config::{self, Coap, Command, Config, Failure};
 use elastik_core::engine::{self, Engine};
 use elastik_core::http::{self, Door, Limits, Options};
-use elastik_core::{VERSION, stop};
+use elastik_core::{VERSION, coap, stop};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 fn main() -> ExitCode {
     let args = std::env::args_os().skip(1);
@@ -75,6 +76,11 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
         write: config.write_timeout,
         shutdown: config.shutdown_deadline,
     };
+    let (stop, stopping) = watch::channel(false);
+    let coap = match &config.coap {
+        Some(settings) => coap_door(settings, &config, &engine, &stopping).await,
+        None => None,
+    };
     let options = Options {
         tokens: config.tokens,
         persist_headers: config.persist_headers,
@@ -84,13 +90,52 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
         max_listen_connections: config.max_listen_connections,
         trace: config.trace,
     };
-    let (stop, stopping) = watch::channel(false);
     let door = Arc::new(Door::new(engine.clone(), options, stopping));
     let server = tokio::spawn(http::serve(listener, door, limits));
     let outcome = stop::reason(&engine, eof, limits.shutdown).await;
     let _ = stop.send(true);
     server.await.map_err(|error| format!("server failed: {error}"))?;
+    if let Some(coap) = coap {
+        let _ = timeout(limits.shutdown, coap.ended()).await;
+    }
     outcome
+}
+
+/// Opens the CoAP door; without it the rest works on, as in 8.3.
+async fn coap_door(
+    settings: &Coap,
+    config: &Config,
+    engine: &Engine,
+    stopping: &watch::Receiver<bool>,
+) -> Option<coap::Running> {
+    let options = coap::Options {
+        tokens: config.tokens.clone(),
+        plain_tokens: settings.plain_tokens,
+        timing: coap::Timing {
+            ack_timeout: settings.ack_timeout,
+            max_retransmit: settings.max_retransmit,
+            nstart: settings.nstart,
+            ..coap::Timing::default()
+        },
+        max_in_flight: settings.max_in_flight,
+        max_observers: settings.max_observers,
+        observer_check: settings.observer_check,
+    };
+    let door = coap::Door::new(engine.clone(), options);
+    let running = match door {
+        Ok(door) => coap::start(&Arc::new(door), &settings.host, settings.port, stopping).await,
+        Err(error) => Err(error),
+    };
+    match running {
+        Ok(running) => {
+            eprint!("{}", config::coap_banner(&running.addresses));
+            Some(running)
+        }
+        Err(error) => {
+            eprintln!("elastik-core: {error}; CoAP is off");
+            None
+        }
+    }
 }
 
 async fn bind(host: &str, port: u16) -> Result<TcpListener, String> {

@@ -295,7 +295,9 @@ impl Endpoint {
     fn heard(&mut self, signal: Signal) -> bool {
         match signal {
             Signal::Closed => return false,
-            Signal::Lag { .. } => self.observers.targets(false).into_iter().for_each(|t| self.look(t)),
+            Signal::Lag { .. } => {
+                self.observers.targets(false).into_iter().for_each(|t| self.look(t))
+            }
             Signal::Events(events) => {
                 for event in &events {
                     self.newest = self.newest.max(event.seq);

@@ -117,7 +117,8 @@ impl Query {
         let (types, interfaces) = (word(RESOURCE_TYPE), word(INTERFACE));
         let number = format::number(&entry.content_type).map(|number| number.to_string());
         let size = entry.size.to_string();
-        let words = |text: &'_ str| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let words =
+            |text: &'_ str| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let fits = self.filters.iter().all(|(name, _)| match name.as_str() {
             "href" => true,
             "rt" => self.wants("rt", &words(types)),

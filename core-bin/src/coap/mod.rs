@@ -158,9 +158,7 @@ impl Call {
         let size = |reply: &Reply| {
             // The token is at most eight bytes; that it may be shorter only saves some.
             codec::MAX_TOKEN
-                + reply
-                    .encode(codec::Kind::Acknowledgement, 0, codec::Token::default())
-                    .len()
+                + reply.encode(codec::Kind::Acknowledgement, 0, codec::Token::default()).len()
         };
         if size(&reply) <= budget {
             return reply;

@@ -150,11 +150,8 @@ async fn block_of(
     let more = end < size;
     let read = bytes(door, &version, block.offset(), length, &ahead).await?;
     let payload = read.slice(..length);
-    let mut reply = Reply {
-        block2: Some(Block { more, ..block }),
-        payload,
-        ..version.describe(Code::CONTENT)
-    };
+    let mut reply =
+        Reply { block2: Some(Block { more, ..block }), payload, ..version.describe(Code::CONTENT) };
     if block.number == 0 {
         reply.size2 = u32::try_from(size).ok();
     }
@@ -186,9 +183,9 @@ async fn bytes(
     }
     match &version.body {
         Content::Text(text) => Ok(text.slice(offset as usize..)),
-        Content::World(head) => from_store(door, head, offset, length)
-            .await
-            .map_err(|refusal| reply::refused(&refusal)),
+        Content::World(head) => {
+            from_store(door, head, offset, length).await.map_err(|refusal| reply::refused(&refusal))
+        }
     }
 }
 

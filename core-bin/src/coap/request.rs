@@ -63,8 +63,9 @@ impl Request {
         let mut last = None;
         for (number, value) in message.options() {
             let again = last.replace(number) == Some(number);
-            let fits = option::form(number)
-                .is_some_and(|(lengths, repeats)| lengths.contains(&value.len()) && (repeats || !again));
+            let fits = option::form(number).is_some_and(|(lengths, repeats)| {
+                lengths.contains(&value.len()) && (repeats || !again)
+            });
             if fits {
                 request.take(number, value, &own)?;
             } else if option::is_critical(number) {
@@ -213,7 +214,9 @@ mod tests {
         assert!(with(b"").wants(Code::CONTENT));
         assert!(!with(b"\x02").wants(Code::CONTENT) && with(b"\x02").wants(Code::NOT_FOUND));
         let none = with(b"\x1a");
-        assert!([Code::CREATED, Code::NOT_FOUND, Code::UNAVAILABLE].iter().all(|c| !none.wants(*c)));
+        assert!(
+            [Code::CREATED, Code::NOT_FOUND, Code::UNAVAILABLE].iter().all(|c| !none.wants(*c))
+        );
     }
 
     proptest! {

@@ -49,7 +49,7 @@ async fn dispatch(door: &Door, call: &Call) -> Result<Outcome, Reply> {
         if call.code != Code::GET {
             return Err(reply::method_not_allowed());
         }
-        return links::answer(door, call).await.map(Outcome::from);
+        return links::answer(door, call).await;
     }
     let path = WorldPath::parse(&path.text).map_err(|_| reply::bad_path())?;
     match call.code {

@@ -124,7 +124,8 @@ impl Watch {
             Target::Links(_) => Action::Look,
         };
         let who = if expired { &Identity::default() } else { &self.who };
-        door.options.tokens.may(who, action).is_ok() && (!expired || self.who.tier == Tier::Anonymous)
+        door.options.tokens.may(who, action).is_ok()
+            && (!expired || self.who.tier == Tier::Anonymous)
     }
 
     /// Whether the observer has this state. A list names its version by its text alone: not every

@@ -8,7 +8,7 @@ use super::block::Block;
 use super::codec::Code;
 use super::format;
 use super::reply::{self, Reply, etag};
-use super::uploads::{Gap, Name, Partial};
+use super::uploads::{Gap, Name};
 use super::{Call, Door, lock};
 use crate::access::Action;
 use crate::engine::{
@@ -33,7 +33,8 @@ pub async fn world(door: &Door, call: &Call, path: WorldPath) -> Result<Reply, R
         Taken::More(reply) => return Ok(reply),
     };
     let conditions = conditions(door, call, &path).await?;
-    let put = |body| Verb::Put { body, content_type: content_type.as_str().into(), headers: [].into() };
+    let put =
+        |body| Verb::Put { body, content_type: content_type.as_str().into(), headers: [].into() };
     let done = if call.code == Code::PUT {
         commit(door, call, &path, put(body), conditions).await
     } else {
@@ -190,9 +191,10 @@ async fn next_block(
         path: path.clone(),
         request_tag: request.request_tag.clone(),
     };
-    let taken = lock(&door.uploads).take(&name, block.offset(), request.format, Instant::now(), || {
-        door.engine.upload(path)
-    });
+    let taken =
+        lock(&door.uploads).take(&name, block.offset(), request.format, Instant::now(), || {
+            door.engine.upload(path)
+        });
     let mut partial = match taken {
         Ok(partial) => partial,
         Err(gap) => return missing(door, call, path, block, gap).await,
@@ -202,8 +204,8 @@ async fn next_block(
     if !block.more {
         return partial.upload.finish().await.map(Taken::Body).map_err(refused);
     }
-    let at = partial.at + request.payload.len() as u64;
-    lock(&door.uploads).keep(name, Partial { at, ..partial }, Instant::now());
+    partial.at += request.payload.len() as u64;
+    lock(&door.uploads).keep(name, partial, Instant::now());
     Ok(Taken::More(Reply { block1: Some(block), ..Reply::new(Code::CONTINUE) }))
 }
 

@@ -1,6 +1,7 @@
 //! Settings: from flags, variables and secret files to one checked value.
 
 mod banner;
+mod coap;
 mod given;
 mod help;
 mod table;
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::access::Tokens;
+pub use banner::coap_banner;
+pub use coap::Coap;
 use given::{Asked, Given};
 pub use table::{Kind, SETTINGS, Setting};
 
@@ -63,6 +66,8 @@ pub struct Config {
     pub body_timeout: Option<Duration>,
     pub write_timeout: Option<Duration>,
     pub exit_on_eof: Option<i32>,
+    /// None: no CoAP.
+    pub coap: Option<Coap>,
     pub trace: bool,
     /// Told in the banner; none of them stops the start.
     pub warnings: Vec<String>,
@@ -135,6 +140,7 @@ impl Reader<'_> {
             body_timeout: self.timeout("body-timeout", 30)?,
             write_timeout: self.timeout("write-timeout", 60)?,
             exit_on_eof: values::descriptor(self.given("exit-on-eof")?.as_ref())?,
+            coap: self.coap(&mut warnings)?,
             trace: values::switch(self.given("trace-pipeline")?.as_ref())?,
             warnings: Vec::new(),
         };

@@ -55,7 +55,10 @@ pub enum Inbound<'a> {
     /// The peer has taken a message of ours.
     Acknowledged(Owner),
     /// The peer knows nothing of what this message was about; the owner if it was confirmable.
-    Reset { mid: u16, owner: Option<Owner> },
+    Reset {
+        mid: u16,
+        owner: Option<Owner>,
+    },
 }
 
 /// What ties a handler's response to its request.
