@@ -164,6 +164,6 @@ pub fn finish(reply: &mut Reply, id: u64, elapsed: Duration) {
     headers.insert(REQUEST_ID, id.into());
     let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     headers.insert(ELAPSED, micros.into());
-    headers.insert(VARY, HeaderValue::from_static("Authorization"));
+    headers.append(VARY, HeaderValue::from_static("Authorization"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }

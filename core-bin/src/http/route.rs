@@ -29,6 +29,9 @@ pub enum Proc {
     Du,
     Df,
     Pool,
+    Metrics,
+    Health,
+    Ready,
 }
 
 /// Methods of the pages that can only be read.
@@ -63,6 +66,9 @@ impl<'a> Route<'a> {
             "du" => Proc::Du,
             "df" => Proc::Df,
             "pool" => Proc::Pool,
+            "metrics" => Proc::Metrics,
+            "health" => Proc::Health,
+            "ready" => Proc::Ready,
             "list" => return Self::List(""),
             _ => {
                 if let Some(directory) = name.strip_prefix("list/") {

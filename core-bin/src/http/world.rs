@@ -35,7 +35,7 @@ pub async fn answer(
 
 /// GET and HEAD: the same answer, with and without the bytes.
 async fn read(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
-    door.admit(&parts.headers, Action::Read(&path))?;
+    door.admit(parts, Action::Read(&path))?;
     let head = door.engine.head(&path).await.map_err(|refusal| reply::refused(&refusal))?;
     let Some(head) = head else { return Err(reply::not_found()) };
     match conditional::of_read(&parts.headers, &head) {
@@ -101,7 +101,7 @@ async fn write(
     path: WorldPath,
     body: Incoming,
 ) -> Result<Reply, Reply> {
-    let who = match door.admit(&parts.headers, Action::Write(&path)) {
+    let who = match door.admit(parts, Action::Write(&path)) {
         Ok(who) => who,
         Err(reply) => return Err(take::discard(door, parts, body, reply)),
     };
@@ -126,7 +126,7 @@ async fn write(
 }
 
 async fn delete(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
-    let who = door.admit(&parts.headers, Action::Delete(&path))?;
+    let who = door.admit(parts, Action::Delete(&path))?;
     commit(door, who, path, Verb::Delete, conditional::of_write(&parts.headers)).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
