@@ -77,7 +77,7 @@ def parse_frame(frame: bytes) -> Event | None:
     event: Event = {"event": kind, "id": ident, "data": "\n".join(data)}
     for line in data:
         name, colon, value = line.partition(":")
-        if colon:
+        if colon and name not in ("event", "id", "data", "body"):
             event[name.strip().lower()] = value.lstrip(" ")
     return event
 

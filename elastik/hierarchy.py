@@ -95,8 +95,10 @@ class Hierarchy(Verbs):
         gets GET and PUT; `atomic=True` raises Unsupported instead. `overwrite=False` raises
         FileExistsError when `dst` exists.
         """
-        if not meta and self._knows("copy and move"):
-            return self._transfer("COPY", src, dst, overwrite)
+        if not meta:
+            done = self._transfer("COPY", src, dst, overwrite)
+            if done is not None:
+                return done
         if atomic:
             raise Unsupported("an atomic copy needs a core with COPY, and no extra metadata")
         with self.stream(src) as source:
@@ -133,8 +135,7 @@ class Hierarchy(Verbs):
             raise ValueError("mv() source and destination must be different")
         if recursive and not (source and target):
             raise ValueError("mv(recursive=True) needs a source and a destination prefix")
-        if not recursive and self._knows("copy and move"):
-            self._transfer("MOVE", source, target, overwrite)
+        if not recursive and self._transfer("MOVE", source, target, overwrite) is not None:
             return 1
         if atomic:
             raise Unsupported("an atomic move needs a core with MOVE")
@@ -150,10 +151,15 @@ class Hierarchy(Verbs):
             self.delete(old)
         return len(pairs)
 
-    def _transfer(self, method: str, src: str, dst: str, overwrite: bool) -> Written:
-        """COPY or MOVE by the core (RFC 4918 §9.8, §9.9)."""
+    def _transfer(self, method: str, src: str, dst: str, overwrite: bool) -> Written | None:
+        """COPY or MOVE by the core (RFC 4918 §9.8, §9.9); None when it cannot."""
+        if not self._knows("copy and move"):
+            return None
         sent = {"Destination": paths.target(dst), "Overwrite": "T" if overwrite else "F"}
         response = self.request(method, src, None, sent)
+        if response.status in (405, 501):
+            self._lacks.add("copy and move")
+            return None
         if response.status == 412 and not overwrite:
             raise FileExistsError(paths.with_namespace(dst))
         if not response.ok:

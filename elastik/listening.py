@@ -25,13 +25,21 @@ def open_stream(
     if not patterns:
         raise ValueError("listen needs at least one pattern")
     sent = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
-    # An older core takes one pattern: hear everything and choose here.
-    asked = patterns if len(patterns) == 1 else ["*"]
-    answer = client._send("GET", paths.listen_target(asked), None, sent, timeout=SILENCE_S)
+    quoted = [paths.quote_pattern(text) for text in patterns]
+    query = []
+    if len(quoted) > 1 and not client._knows("several patterns"):
+        # An older core takes one pattern: hear everything and choose here.
+        quoted = ["*"]
+    elif len(quoted) > 1:
+        query = [f"pattern={text}" for text in quoted[1:]]
+        patterns = []
+    if max_inline is not None and client._knows("inline events"):
+        query += ["body=inline", f"max={max_inline}"]
+    target = f"/listen/{quoted[0]}" + ("?" + "&".join(query) if query else "")
+    answer = client._send("GET", target, None, sent, timeout=SILENCE_S)
     if answer.status >= 400:
-        shown = "/listen/" + ",".join(patterns)
         raise error_for(
-            answer.status, answer.read(), method="GET", path=shown, headers=answer.headers
+            answer.status, answer.read(), method="GET", path=target, headers=answer.headers
         )
     return _Adapted(client, EventStream(answer, timeout=timeout), patterns, max_inline)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 
 from elastik.errors import BadPath
@@ -142,7 +141,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     text = canonical_pattern(pattern)
     open_end = text.endswith("*")
     pieces = (text[:-1] if open_end else text).split("*")
-    inner = "[^/]+".join(re.escape(re.sub("%2[Aa]", "*", piece)) for piece in pieces)
+    inner = "[^/]*".join(re.escape(re.sub("%2[Aa]", "*", piece)) for piece in pieces)
     return re.compile(inner + (".*" if open_end else ""), re.DOTALL)
 
 
@@ -155,13 +154,14 @@ def matches(pattern: str, path: str) -> bool:
     return _compiled(pattern).fullmatch(path.lstrip("/")) is not None
 
 
-def listen_target(patterns: Iterable[str]) -> str:
-    """The request target that listens to the first pattern."""
+def quote_pattern(pattern: str) -> str:
+    """A listen pattern for a request target; BadPath for what no path can match."""
     from urllib.parse import quote as percent_encode
 
-    only = next(iter(patterns))
-    text = canonical_pattern(only)
+    text = canonical_pattern(pattern)
     if _CONTROL.search(text) or "\\" in text:
-        raise BadPath("control bytes and backslashes are not allowed in listen patterns", only)
+        raise BadPath("control bytes and backslashes are not allowed in listen patterns", pattern)
+    if any(not segment or _DOTS.fullmatch(segment) for segment in text.split("/")):
+        raise BadPath("empty, dot and dot-dot segments are not allowed", pattern)
     # %2A must reach the core as it is: there it means a star that stands for itself.
-    return "/listen/" + re.sub("%252[Aa]", "%2A", percent_encode(text, safe="/*"))
+    return re.sub("%252[Aa]", "%2A", percent_encode(text, safe="/*"))

@@ -66,6 +66,7 @@ class Verbs:
         self._cafile = cafile
         self._transport_made: Transport | None = None
         self._core_version: tuple[int, ...] | None = None
+        self._lacks: set[str] = set()
         self._etag_cache: dict[str, tuple[str, bytes]] = {}
         self._cache_lock = threading.Lock()
 
@@ -183,7 +184,7 @@ class Verbs:
         """What the core can do, decided once by /proc/version."""
         if self._core_version is None:
             self._core_version = _version_of(self._transport.send("GET", "/proc/version", {}))
-        return self._core_version >= _SINCE[capability]
+        return self._core_version >= _SINCE[capability] and capability not in self._lacks
 
     # -- verbs ---------------------------------------------------------------------------------
 

@@ -58,6 +58,8 @@ fn engine_settings(config: &Config) -> engine::Settings {
         max_world_bytes: config.max_world_bytes,
         max_memory_bytes: config.max_memory_bytes,
         max_storage_bytes: config.max_storage_bytes,
+        max_group_worlds: config.max_group_worlds,
+        max_group_bytes: config.max_group_bytes,
         ring_events: config.listen_replay_max,
         cache_bytes: config.read_cache_bytes,
         cache_entries: config.read_cache_max_entries,
@@ -65,6 +67,8 @@ fn engine_settings(config: &Config) -> engine::Settings {
 }
 
 async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result<(), String> {
+    // Whoever reads the banner may send a signal at once.
+    let asks = stop::Asks::new()?;
     let listeners = listen(&config).await?;
     let tls = match config.tls.clone() {
         Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
@@ -83,7 +87,7 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
     let server = tokio::spawn(http::serve(listeners, tls.clone(), door.clone(), limits));
     eprint!("{}", config.banner(VERSION, &addresses));
     let outcome = tokio::select! {
-        outcome = stop::reason(&engine, eof, limits.shutdown) => outcome,
+        outcome = stop::reason(asks, &engine, eof, limits.shutdown) => outcome,
         never = reload(&config, tls, &door) => never,
     };
     let _ = stop.send(true);

@@ -42,9 +42,26 @@ pub fn watch_descriptor(fd: i32) -> Result<Eof, String> {
     Ok(receiver)
 }
 
+/// The signals that ask the program to stop, handled from now on.
+pub struct Asks {
+    term: Signal,
+    int: Signal,
+}
+
+impl Asks {
+    pub fn new() -> Result<Self, String> {
+        Ok(Self { term: on(SignalKind::terminate())?, int: on(SignalKind::interrupt())? })
+    }
+}
+
 /// Waits for the reason to stop. An `Err` makes the exit code 1.
-pub async fn reason(engine: &Engine, eof: Option<Eof>, grace: Duration) -> Result<(), String> {
-    let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+pub async fn reason(
+    asks: Asks,
+    engine: &Engine,
+    eof: Option<Eof>,
+    grace: Duration,
+) -> Result<(), String> {
+    let Asks { mut term, mut int } = asks;
     let asked = async {
         tokio::select! {
             _ = term.recv() => eprintln!("elastik-core: shutdown signal received"),

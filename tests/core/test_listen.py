@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -189,10 +188,9 @@ def test_streams_end_cleanly_when_the_core_stops(core):
     assert core.process.wait(10) == 0
 
 
-@pytest.mark.skipif(
-    os.environ.get("ELASTIK_SOAK_SECONDS") is None, reason="waits 15 s for a comment: make soak"
-)
-@pytest.mark.soak
-def test_an_idle_stream_is_kept_alive_by_a_comment(core):
-    with core.listen(seconds=20) as listener:
+def test_an_idle_stream_is_kept_alive_by_a_comment(start_core):
+    core = start_core(env={"ELASTIK_HEARTBEAT": "1"})
+    with core.listen() as listener:
+        assert listener.frame() == ": keepalive\n"
+        assert put_and_see(core, listener, "/home/a")["path"] == "/home/a"
         assert listener.frame() == ": keepalive\n"

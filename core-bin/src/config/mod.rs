@@ -50,6 +50,8 @@ pub struct Config {
     /// None: no limit.
     pub max_storage_bytes: Option<u64>,
     pub max_listen_connections: usize,
+    pub max_group_worlds: usize,
+    pub max_group_bytes: u64,
     pub listen_replay_max: usize,
     pub heartbeat: Duration,
     pub read_cache_max_entries: usize,
@@ -137,6 +139,8 @@ impl Reader<'_> {
             max_memory_bytes: self.bytes("max-memory-bytes", 256 << 20)?,
             max_storage_bytes: values::quota(self.given("max-storage-bytes")?.as_ref())?,
             max_listen_connections: self.count("max-listen-connections", 1024)?,
+            max_group_worlds: self.count("max-group-worlds", 10_000)?,
+            max_group_bytes: self.bytes("max-group-bytes", 64 << 20)?,
             listen_replay_max: self.count("listen-replay-max", 1024)?,
             heartbeat: self.heartbeat()?,
             read_cache_max_entries: self.count("read-cache-max-entries", 5000)?,

@@ -86,6 +86,20 @@ pub const SETTINGS: &[Setting] = &[
         "all bodies on disk; 0 is unlimited",
     ),
     plain(
+        "max-group-worlds",
+        "ELASTIK_MAX_GROUP_WORLDS",
+        "10000",
+        "count",
+        "worlds in one atomic change; 0 is the default",
+    ),
+    plain(
+        "max-group-bytes",
+        "ELASTIK_MAX_GROUP_BYTES",
+        "67108864",
+        "bytes",
+        "their bodies together; 0 allows empty bodies only",
+    ),
+    plain(
         "max-listen-connections",
         "ELASTIK_MAX_LISTEN_CONNECTIONS",
         "1024",

@@ -229,7 +229,7 @@ impl Works {
                     Ok(prepared) => group.push(job, prepared),
                     Err(Blocked::Busy) if !group.jobs.is_empty() => rest.push(job),
                     Err(Blocked::Busy) => answer(job, Err(Refusal::Busy)),
-                    Err(Blocked::Refused(why)) => answer(job, Err(why)),
+                    Err(Blocked::Settled(known)) => answer(job, known),
                 }
             }
             self.finish(group);
@@ -243,16 +243,26 @@ impl Works {
         if memory.is_empty() {
             return Ok(Prepared { durable: write.clone(), plan: None });
         }
+        // A keyed write's memory part must not become true twice.
+        if let Some(done) = self.answered(write)? {
+            return Err(Blocked::Settled(Ok(done)));
+        }
         let plan = match self.memory.prepare(&memory, &self.numbers, now_us()) {
             Ok(plan) => plan,
             Err(refused) => {
                 self.hub.settle(refused.gaps.into_iter().map(|number| (number, None)));
                 let busy = refused.why == Refusal::Busy;
-                return Err(if busy { Blocked::Busy } else { Blocked::Refused(refused.why) });
+                return Err(if busy { Blocked::Busy } else { Blocked::Settled(Err(refused.why)) });
             }
         };
         let ops = write.ops.iter().filter_map(|op| self.durable_part(op)).collect();
-        Ok(Prepared { durable: Write { ops, ..write.clone() }, plan: Some(plan) })
+        let known = known(write, &plan.done);
+        Ok(Prepared { durable: Write { ops, known, ..write.clone() }, plan: Some(plan) })
+    }
+
+    fn answered(&self, write: &Write) -> Result<Option<Vec<Done>>, Blocked> {
+        let Some(key) = &write.key else { return Ok(None) };
+        self.store.answered(key).map_err(|error| Blocked::Settled(Err(error.into())))
     }
 
     /// A durable op as it is; a memory world's delete as its two ledger rows; else nothing.
@@ -302,10 +312,10 @@ impl Works {
         let memory: Vec<&Op> = write.ops.iter().filter(|op| !op.path.is_durable()).collect();
         let events: Vec<_> = signed(&mut plan.events, write).collect();
         match durable {
-            Ok(durable) => {
+            Ok(done) => {
                 numbers.extend(events);
-                let memory = self.memory.apply(&memory, plan);
-                Ok(merged(write, durable, memory))
+                self.memory.apply(&memory, plan);
+                Ok(done)
             }
             Err(why) => {
                 numbers.extend(events.into_iter().map(|(number, _)| (number, None)));
@@ -342,17 +352,14 @@ impl Checkpoints {
     }
 }
 
-/// Both parts' outcomes in the order of the write's ops.
-fn merged(write: &Write, durable: Vec<Done>, memory: Vec<Done>) -> Vec<Done> {
-    let (mut durable, mut memory) = (durable.into_iter(), memory.into_iter());
-    let next = |op: &Op| {
-        if op.path.is_durable() {
-            return durable.next();
-        }
-        let done = memory.next();
-        if matches!(op.verb, Verb::Delete) { durable.next() } else { done }
-    };
-    write.ops.iter().filter_map(next).collect()
+/// The memory ops' outcomes and their places; a delete's is that of its ledger rows.
+fn known(write: &Write, done: &[Done]) -> Vec<(usize, Done)> {
+    let memory = write.ops.iter().enumerate().filter(|(_, op)| !op.path.is_durable());
+    memory
+        .zip(done)
+        .filter(|((_, op), _)| !matches!(op.verb, Verb::Delete))
+        .map(|((place, _), done)| (place, done.clone()))
+        .collect()
 }
 
 /// Whether a write may leave pieces or rows that nothing names any more.
@@ -372,7 +379,8 @@ struct Prepared {
 
 enum Blocked {
     Busy,
-    Refused(Refusal),
+    /// Answered already: refused, or done before under the same key.
+    Settled(Answer),
 }
 
 /// Writes that are committed together.

@@ -3,9 +3,11 @@
 mod body;
 mod commit;
 pub mod hub;
+mod patch;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod verbs;
 mod verify;
 
 use std::collections::HashMap;
@@ -21,13 +23,15 @@ use crate::path::WorldPath;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Options, SqliteStore};
 pub use crate::store::{
-    Conditions, Done, Entry, Event, Head, Headers, Kind, Link, NewBody, NewBytes, Op, Refusal, Tag,
-    Tags, Usage, Verb, Write, hex, now_us,
+    Conditions, Done, Entry, Event, Head, Headers, Kind, Link, NewBody, NewBytes, Op, OpKey,
+    Refusal, Tag, Tags, Usage, Verb, Write, hex, now_us,
 };
 use crate::store::{Driver, Numbers, StoreError};
 pub use body::BodyReader;
 pub use hub::{Filter, Signal, Subscription};
+pub use patch::Patch;
 pub use upload::Upload;
+pub use verbs::{Caller, Transfer};
 pub use verify::Verdict;
 
 /// What the engine needs to know; all sizes in bytes.
@@ -40,6 +44,9 @@ pub struct Settings {
     pub max_memory_bytes: u64,
     /// None: no limit.
     pub max_storage_bytes: Option<u64>,
+    /// What one atomic change of many worlds may hold.
+    pub max_group_worlds: usize,
+    pub max_group_bytes: u64,
     /// Events kept in memory for listeners.
     pub ring_events: usize,
     /// Heads and small bodies kept in memory.

@@ -38,6 +38,8 @@ fn engine(dir: &std::path::Path) -> Engine {
         max_world_bytes: 4 << 20,
         max_memory_bytes: 8 << 20,
         max_storage_bytes: None,
+        max_group_worlds: 100,
+        max_group_bytes: 1 << 20,
         ring_events: 8,
         cache_bytes: 1 << 20,
         cache_entries: 1000,
@@ -59,7 +61,7 @@ fn put(at: &str, body: &'static [u8]) -> Op {
 }
 
 async fn write(engine: &Engine, ops: Vec<Op>) -> Result<Vec<Done>, Refusal> {
-    engine.write(Write { ops, writer: None, key: None }).await
+    engine.write(Write { ops, ..Write::default() }).await
 }
 
 async fn body(engine: &Engine, at: &str) -> Vec<u8> {
@@ -217,5 +219,99 @@ async fn concurrent_writers_are_all_told_in_order() {
         let fine = matches!(verdict, Verdict::Valid { events: 50, .. } | Verdict::NotAudited);
         assert!(fine, "{verdict:?}");
     }
+    engine.close(Duration::from_secs(5)).unwrap();
+}
+
+fn transfer(from: &str, to: &str, moves: bool) -> Transfer {
+    Transfer {
+        from: path(from),
+        to: path(to),
+        moves,
+        overwrite: true,
+        from_conditions: Conditions::default(),
+        to_conditions: Conditions::default(),
+    }
+}
+
+#[tokio::test]
+async fn copies_and_moves_keep_bytes_type_and_headers() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let caller = Caller::default();
+    for (at, size) in [("home/s", 10), ("home/l", 900_000), ("tmp/s", 10), ("tmp/l", 300_000)] {
+        let mut upload = engine.upload(&path(at));
+        upload.push(vec![7; size].into()).await.unwrap();
+        let body_in = upload.finish().await.unwrap();
+        let headers: Headers = [("x-a".to_owned(), "1".to_owned())].into();
+        let verb = Verb::Put { body: body_in, content_type: "a/b".into(), headers };
+        write(&engine, vec![op(at, verb)]).await.unwrap();
+        for to in ["home/copy", "tmp/copy"] {
+            engine.transfer(&transfer(at, to, false), &caller).await.unwrap();
+            let head = engine.head(&path(to)).await.unwrap().unwrap();
+            assert_eq!((&*head.content_type, head.headers.len()), ("a/b", 1));
+            assert_eq!(body(&engine, to).await, vec![7; size]);
+        }
+    }
+    let mut all = engine.listen(Arc::new(Everything), None);
+    let keyed = Caller { key: Some([1; 16]), ..Caller::default() };
+    let done = engine.transfer(&transfer("home/l", "tmp/m", true), &keyed).await.unwrap();
+    let Signal::Events(events) = all.next().await else { panic!("two events") };
+    assert_eq!(events[0].link, Some(Link::From(path("home/l"))));
+    assert_eq!(events[1].link, Some(Link::To(path("tmp/m"))));
+    assert!(engine.head(&path("home/l")).await.unwrap().is_none());
+    // The same key again: the first answer, although the source is gone.
+    let again = engine.transfer(&transfer("home/l", "tmp/m", true), &keyed).await.unwrap();
+    assert_eq!(format!("{done:?}"), format!("{again:?}"));
+    let kept = Transfer { overwrite: false, ..transfer("home/s", "tmp/m", false) };
+    assert_eq!(engine.transfer(&kept, &caller).await.unwrap_err(), Refusal::AlreadyThere);
+    engine.close(Duration::from_secs(5)).unwrap();
+}
+
+#[tokio::test]
+async fn whole_directories_move_at_once_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let caller = Caller::default();
+    for name in 0..20 {
+        write(&engine, vec![put(&format!("home/d/{name}"), b"x")]).await.unwrap();
+    }
+    write(&engine, vec![put("home/dd", b"beside")]).await.unwrap();
+    assert_eq!(engine.transfer_tree("home/d", "tmp/e", true, true, &caller).await.unwrap(), 20);
+    assert_eq!(engine.list("tmp/e/", "", 100).await.unwrap().len(), 20);
+    assert_eq!(engine.list("home/d", "", 100).await.unwrap().len(), 1);
+    write(&engine, vec![put("home/f/3", b"there already")]).await.unwrap();
+    let refused = engine.transfer_tree("tmp/e", "home/f", false, false, &caller).await;
+    assert_eq!(refused.unwrap_err(), Refusal::AlreadyThere);
+    assert_eq!(engine.list("home/f/", "", 100).await.unwrap().len(), 1);
+    assert_eq!(engine.remove_tree("tmp/e", &caller).await.unwrap(), 20);
+    assert_eq!(engine.remove_tree("tmp/e", &caller).await.unwrap_err(), Refusal::NotFound);
+    for name in 0..101 {
+        write(&engine, vec![put(&format!("tmp/many/{name}"), b"x")]).await.unwrap();
+    }
+    let many = engine.remove_tree("tmp/many", &caller).await.unwrap_err();
+    assert!(matches!(many, Refusal::TooMany { count: 101, max: 100, .. }));
+    engine.close(Duration::from_secs(5)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patches_from_many_at_once_are_all_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    write(&engine, vec![put("home/json", b"{}")]).await.unwrap();
+    let tasks: Vec<_> = (0..4)
+        .map(|n| {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                let patch = Patch::merge(format!("{{\"k{n}\":{n}}}").as_bytes()).unwrap();
+                let (conditions, caller) = (Conditions::default(), Caller::default());
+                engine.patch(&path("home/json"), &patch, &conditions, &caller).await.unwrap();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let all: serde_json::Value = serde_json::from_slice(&body(&engine, "home/json").await).unwrap();
+    assert_eq!(all, serde_json::json!({"k0": 0, "k1": 1, "k2": 2, "k3": 3}));
     engine.close(Duration::from_secs(5)).unwrap();
 }

@@ -135,10 +135,15 @@ pub fn refused(refusal: &Refusal) -> Reply {
         Refusal::Storage(_) => {
             text(StatusCode::INTERNAL_SERVER_ERROR, "internal error: storage failure\n")
         }
-        Refusal::TooMany { count, max } => error(
+        Refusal::TooMany { count, max, max_bytes } => error(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format_args!("group too large: {count}, max {max}; nothing was done"),
+            format_args!(
+                "group too large: {count} worlds or more, max {max} worlds and {max_bytes} bytes; nothing was done"
+            ),
         ),
+        Refusal::BadPath(why) => bad_path(*why),
+        Refusal::Unprocessable(why) => error(StatusCode::UNPROCESSABLE_ENTITY, why),
+        Refusal::Conflict(why) => error(StatusCode::CONFLICT, why),
     }
 }
 

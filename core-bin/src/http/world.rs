@@ -140,7 +140,7 @@ async fn commit(
     conditions: Conditions,
 ) -> Result<Done, Reply> {
     let op = Op { path, verb, conditions, link: None };
-    let write = Write { ops: vec![op], writer: who.name, key: None };
+    let write = Write { ops: vec![op], writer: who.name, ..Write::default() };
     let done = door.engine.write(write).await.map_err(|refusal| reply::refused(&refusal))?;
     done.into_iter().next().ok_or_else(|| {
         reply::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error: no answer to a write\n")

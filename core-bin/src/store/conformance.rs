@@ -61,7 +61,7 @@ pub fn append(path: &str, body: impl Into<Bytes>) -> Op {
 }
 
 pub fn write(ops: Vec<Op>) -> Write {
-    Write { ops, writer: None, key: None }
+    Write { ops, ..Write::default() }
 }
 
 impl Bench {

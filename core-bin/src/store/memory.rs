@@ -52,10 +52,10 @@ impl MemoryStore {
         Ok(plan)
     }
 
-    pub fn apply(&self, ops: &[&Op], plan: Plan) -> Vec<Done> {
+    pub fn apply(&self, ops: &[&Op], plan: Plan) {
         let mut worlds = self.write_lock();
         unlock(&mut worlds, ops);
-        worlds.become_true(plan)
+        worlds.become_true(plan);
     }
 
     /// Gives up what `prepare` held.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::Sha256;
 
-use crate::path::WorldPath;
+use crate::path::{PathError, WorldPath};
 pub use numbers::Numbers;
 
 /// Bodies up to this many bytes lie in their world's row; larger ones are objects.
@@ -249,14 +249,20 @@ impl Link {
 }
 
 /// Ops that take place together or not at all.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Write {
     pub ops: Vec<Op>,
     /// Who asked: the name of a scoped token.
     pub writer: Option<Arc<str>>,
     /// The same key again gives the first answer and writes nothing.
-    pub key: Option<[u8; 16]>,
+    pub key: Option<OpKey>,
+    /// Outcomes of ops that lie in memory, each with its place among all: the durable driver
+    /// keeps them with its own under the key.
+    pub known: Vec<(usize, Done)>,
 }
+
+/// Names one attempt to write, so that a repeated one is recognised.
+pub type OpKey = [u8; 16];
 
 /// What one op did.
 #[derive(Clone, Debug)]
@@ -306,11 +312,18 @@ pub enum Refusal {
     Quarantined(Arc<str>),
     /// A row or a page could not be read.
     Storage(Arc<str>),
-    /// A group is larger than one commit may be: what it has, what is allowed.
+    /// A group is larger than one commit may be: worlds it has, worlds and bytes allowed.
     TooMany {
         count: usize,
         max: usize,
+        max_bytes: u64,
     },
+    /// The path that something should be copied or moved to.
+    BadPath(PathError),
+    /// A patch, or what it should change, is not what it must be.
+    Unprocessable(Arc<str>),
+    /// A patch's own test did not hold.
+    Conflict(Arc<str>),
 }
 
 /// What a change was, as listeners are told.

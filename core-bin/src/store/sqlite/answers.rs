@@ -1,22 +1,26 @@
 //! Outcomes of keyed writes, kept for a while so that a repeated one gives the first answer.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::batch::{Step, Transaction};
-use crate::store::{Done, Tag, Write};
+use crate::store::{Done, OpKey, Tag, Write};
 
 /// How long the outcome of a keyed write is kept, in microseconds: ten minutes (design §1).
 const ANSWER_KEPT_US: i64 = 600_000_000;
 
+/// What was answered to the write with this key, if that is known still.
+pub fn answered(db: &Connection, key: &OpKey, now_us: i64) -> rusqlite::Result<Option<Vec<Done>>> {
+    let found: Option<Vec<u8>> = db
+        .prepare_cached("SELECT outcome FROM answered WHERE key = ?1 AND expires_us > ?2")?
+        .query_row(params![&key[..], now_us], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(|outcome| outcome.chunks_exact(DONE_BYTES).map(unpack_done).collect()))
+}
+
 impl Transaction<'_> {
     pub(super) fn answered(&self, write: &Write) -> Step<Option<Vec<Done>>> {
-        let Some(key) = write.key else { return Ok(None) };
-        let found: Option<Vec<u8>> = self
-            .db
-            .prepare_cached("SELECT outcome FROM answered WHERE key = ?1 AND expires_us > ?2")?
-            .query_row(params![&key[..], self.now_us], |row| row.get(0))
-            .optional()?;
-        Ok(found.map(|outcome| outcome.chunks_exact(DONE_BYTES).map(unpack_done).collect()))
+        let Some(key) = &write.key else { return Ok(None) };
+        Ok(answered(self.db, key, self.now_us)?)
     }
 
     pub(super) fn remember(&self, write: &Write, done: &[Done]) -> Step<()> {

@@ -79,6 +79,7 @@ impl Transaction<'_> {
                 if kept.is_some() {
                     self.db.execute_batch("RELEASE w")?;
                 }
+                let done = with_known(write, done);
                 self.remember(write, &done)?;
                 Ok(done)
             }
@@ -401,6 +402,15 @@ impl Transaction<'_> {
             ])?;
         Ok(())
     }
+}
+
+/// All outcomes of a write, those of its memory part at their places.
+fn with_known(write: &Write, durable: Vec<Done>) -> Vec<Done> {
+    let mut done = durable;
+    for (place, known) in &write.known {
+        done.insert((*place).min(done.len()), known.clone());
+    }
+    done
 }
 
 fn joined(chunks: &[Bytes]) -> Bytes {

@@ -24,8 +24,8 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::judge::Limits;
 use super::{
-    Batch, ChainRow, Driver, Entry, Fate, Head, Numbers, Object, Refusal, StoreError, Usage, Write,
-    now_us,
+    Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, Refusal, StoreError,
+    Usage, Write, now_us,
 };
 use crate::audit::keys::AuditKey;
 use crate::audit::log::LogRow;
@@ -131,6 +131,11 @@ impl SqliteStore {
         self.readers.with(rows::log_floor)
     }
 
+    /// What was answered to the write with this key, if that is known still.
+    pub fn answered(&self, key: &OpKey) -> Result<Option<Vec<Done>>, StoreError> {
+        self.readers.with(|db| answers::answered(db, key, now_us()))
+    }
+
     /// The world as its row has it now, whatever the cache says.
     pub fn fresh_head(&self, path: &WorldPath) -> Result<Option<Head>, StoreError> {
         let _reading = self.objects.reading();
@@ -232,14 +237,14 @@ impl SqliteStore {
         Outcome::Committed { answers, taken }
     }
 
-    fn refuse_all(&self, count: usize, why: &Refusal) -> Vec<Result<Vec<super::Done>, Refusal>> {
+    fn refuse_all(&self, count: usize, why: &Refusal) -> Vec<Result<Vec<Done>, Refusal>> {
         (0..count).map(|_| Err(why.clone())).collect()
     }
 }
 
 /// How one transaction ended.
 enum Outcome {
-    Committed { answers: Vec<Result<Vec<super::Done>, Refusal>>, taken: Taken },
+    Committed { answers: Vec<Result<Vec<Done>, Refusal>>, taken: Taken },
     Failed { why: Refusal, full: bool, gaps: Vec<u64> },
     Unknown { why: String, gaps: Vec<u64> },
 }
