@@ -133,12 +133,17 @@ class Session:
             self.say("ELASTIK_TOKEN is an old name: use ELASTIK_WRITE_TOKEN")
         if server.url_source == ".env":
             self.note(f"the server {server.url} comes from .env in this directory")
+        if not server.url.lower().startswith(("http://", "https://", "http+unix://")):
+            raise Failure(f"not an http, https or http+unix URL: {server.url}", Exit.USAGE)
         return server
 
     def token(self, need: str) -> str:
         """The weakest token that suffices for `need` (read, write, approve); empty if none."""
         secret = self.server.token_for(need)
-        return secret.read() if secret else ""
+        token = secret.read() if secret else ""
+        if secret and not (token.isascii() and token.isprintable()):
+            raise Failure(f"the token from {secret.origin} cannot be sent: not printable ASCII")
+        return token
 
     def client(self, need: str = "read", **options: Any) -> Client:
         """A client with the token that `need` asks for.

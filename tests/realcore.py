@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import os
 import re
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -182,6 +184,16 @@ def wait_for(claim: Callable[[], bool], seconds: float = 10) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def scoped_token(
+    name: str, secret: str, tier: str, prefix: str, expires: datetime | None = None
+) -> str:
+    """One entry of a tokens file."""
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    text = f'[[token]]\nname = "{name}"\nsha256 = "{digest}"\n'
+    text += f'tier = "{tier}"\nprefix = "{prefix}"\n'
+    return text + (f"expires = {expires.isoformat()}\n" if expires else "")
 
 
 def free_port() -> int:

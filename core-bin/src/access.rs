@@ -53,6 +53,8 @@ pub enum Action<'a> {
     /// Numbers about the whole store.
     Survey,
     Listen,
+    /// Writes to several worlds, each judged besides.
+    Batch,
     Write(&'a WorldPath),
     Delete(&'a WorldPath),
 }
@@ -157,7 +159,7 @@ impl Tokens {
             Action::Read(_) | Action::Look | Action::Survey => (reader, "read requires read token"),
             Action::Listen => (reader, "listen requires read token"),
             Action::Write(path) if path.is_system() => (Tier::Approve, write_why),
-            Action::Write(_) => (Tier::Write, write_why),
+            Action::Write(_) | Action::Batch => (Tier::Write, write_why),
             Action::Delete(_) => {
                 (Tier::Approve, "delete requires token; system worlds need approve token")
             }
@@ -229,6 +231,7 @@ mod tests {
             (Action::Look, Tier::Read),
             (Action::Survey, Tier::Read),
             (Action::Listen, Tier::Read),
+            (Action::Batch, Tier::Write),
             (Action::Write(&home), Tier::Write),
             (Action::Write(&tmp), Tier::Write),
             (Action::Write(&var), Tier::Write),

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import signal
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from realcore import APPROVE, WRITE, wait_for
+from realcore import APPROVE, WRITE, scoped_token, wait_for
 
 BOARD, READER = "board-secret", "reader-secret"
-
-
-def entry(name, secret, tier, prefix, expires=None):
-    digest = hashlib.sha256(secret.encode()).hexdigest()
-    text = (
-        f'[[token]]\nname = "{name}"\nsha256 = "{digest}"\ntier = "{tier}"\nprefix = "{prefix}"\n'
-    )
-    return text + (f"expires = {expires.isoformat()}\n" if expires else "")
 
 
 @pytest.fixture
 def board(start_core, tmp_path):
     file = tmp_path / "tokens.toml"
     file.write_text(
-        entry("b1", BOARD, "write", "/home/sensor/b1/*")
-        + entry("r", READER, "read", "/home/sensor/*")
+        scoped_token("b1", BOARD, "write", "/home/sensor/b1/*")
+        + scoped_token("r", READER, "read", "/home/sensor/*")
     )
     core = start_core(arguments=("--tokens-file", str(file), "--access-log"))
     core.file = file
@@ -94,7 +85,7 @@ def test_a_board_hears_its_own_and_is_named(board):
 
 def test_lag_tells_a_board_no_number_of_others(start_core, tmp_path):
     file = tmp_path / "tokens.toml"
-    file.write_text(entry("t", BOARD, "read", "/tmp/*"))
+    file.write_text(scoped_token("t", BOARD, "read", "/tmp/*"))
     core = start_core(arguments=("--tokens-file", str(file)))
     with core.listen("*", token=BOARD, last_event_id=str(1 << 52)) as ears:
         event = ears.event()
@@ -103,7 +94,7 @@ def test_lag_tells_a_board_no_number_of_others(start_core, tmp_path):
 
 def test_reload_judges_open_streams_again(board):
     with board.listen("*", token=BOARD) as ears, board.listen("*", token=READER) as others:
-        reload(board, entry("r", READER, "read", "/home/sensor/*"))
+        reload(board, scoped_token("r", READER, "read", "/home/sensor/*"))
         assert ears.event() == {}
         assert board.request("GET", "/home/sensor/b1/t", token=BOARD).status == 401
         board.put("/home/sensor/b1/t", b"y")
@@ -120,7 +111,7 @@ def test_a_bad_file_changes_nothing(board):
 def test_a_token_ends_at_its_time_and_so_does_its_stream(start_core, tmp_path):
     file = tmp_path / "tokens.toml"
     end = (datetime.now(timezone.utc) + timedelta(seconds=2)).replace(microsecond=0)
-    file.write_text(entry("t", BOARD, "read", "*", end))
+    file.write_text(scoped_token("t", BOARD, "read", "*", end))
     core = start_core(arguments=("--tokens-file", str(file)))
     with core.listen("*", token=BOARD, seconds=10) as ears:
         if ears.status == 200:

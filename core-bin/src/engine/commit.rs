@@ -221,6 +221,10 @@ impl Works {
 
     /// One commit for all that do not touch a memory path another of them holds; those come next.
     fn commit(&self, mut jobs: Vec<Job>) {
+        // Memory writes take numbers without a commit: the mark has to stay ahead of them.
+        if self.numbers.wanted_mark().is_some() {
+            self.store.commit(&[], &self.numbers);
+        }
         while !jobs.is_empty() {
             let mut group = Group::default();
             let mut rest = Vec::new();

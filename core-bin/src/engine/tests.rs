@@ -315,3 +315,17 @@ async fn patches_from_many_at_once_are_all_there() {
     assert_eq!(all, serde_json::json!({"k0": 0, "k1": 1, "k2": 2, "k3": 3}));
     engine.close(Duration::from_secs(5)).unwrap();
 }
+
+#[tokio::test]
+async fn memory_writes_never_use_up_the_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let large: &'static [u8] = &[7; 100_000];
+    write(&engine, vec![put("home/large", large)]).await.unwrap();
+    // As many memory writes take them, without a commit between.
+    while engine.0.numbers.take().is_some() {}
+    write(&engine, vec![put("tmp/a", b"1")]).await.unwrap();
+    while engine.0.numbers.take().is_some() {}
+    write(&engine, vec![put("home/large", b"2")]).await.unwrap();
+    assert_eq!(body(&engine, "home/large").await, b"2");
+}

@@ -3,17 +3,20 @@
 // An `Err` is an answer too, made once for a request: a box would be one more allocation.
 #![allow(clippy::result_large_err)]
 
+mod batch;
 mod body;
 mod conditional;
 mod cors;
 mod frame;
 mod headers;
+mod key;
 mod list;
 mod listen;
 mod listener;
 mod log;
 mod meter;
 mod page;
+mod patch;
 mod protocol;
 mod query;
 mod range;
@@ -24,6 +27,7 @@ mod server;
 mod stalled;
 mod take;
 mod tls;
+mod transfer;
 mod verify;
 mod world;
 
@@ -128,7 +132,7 @@ impl Door {
     fn admit(&self, parts: &Parts, action: Action<'_>) -> Result<Identity, Reply> {
         let who = self.identify(parts);
         self.tokens().may(&who, action).map_err(reply::denied)?;
-        let writes = matches!(action, Action::Write(_) | Action::Delete(_));
+        let writes = matches!(action, Action::Write(_) | Action::Delete(_) | Action::Batch);
         if writes && who.ambient && self.origins.is_foreign(parts) {
             return Err(cors::foreign());
         }
@@ -174,6 +178,7 @@ async fn dispatch(door: &Arc<Door>, parts: &Parts, body: Incoming) -> Result<Rep
         Route::Root => Ok(page::root()),
         Route::Proc(page) => page::answer(door, parts, page).await,
         Route::List(encoded) => list::below(door, parts, encoded).await,
+        Route::Batch => batch::answer(door, parts, body).await,
         Route::Verify(encoded) => verify::answer(door, parts, encoded).await,
         Route::Unknown => Err(reply::not_found()),
         Route::Server => {

@@ -28,6 +28,8 @@ pub const TRASH_CHAIN: i64 = 2;
 #[derive(Debug)]
 pub enum Stop {
     Refused(Refusal),
+    /// Refused after some of its rows were laid: nothing of this transaction may be committed.
+    Spoiled(Refusal),
     Sql(rusqlite::Error),
 }
 
@@ -73,7 +75,7 @@ impl Transaction<'_> {
         if kept.is_some() {
             self.db.execute_batch("SAVEPOINT w")?;
         }
-        let first = self.taken.len();
+        let (first, laid) = (self.taken.len(), self.db.total_changes());
         match (self.ops(write), kept) {
             (Ok(done), kept) => {
                 if kept.is_some() {
@@ -90,8 +92,14 @@ impl Transaction<'_> {
                 if let Some((row, heads)) = kept {
                     (self.row, self.heads) = (row, heads);
                     self.db.execute_batch("ROLLBACK TO w; RELEASE w")?;
+                    return Err(stop);
                 }
-                Err(stop)
+                match stop {
+                    Stop::Refused(why) if self.db.total_changes() != laid => {
+                        Err(Stop::Spoiled(why))
+                    }
+                    stop => Err(stop),
+                }
             }
         }
     }

@@ -180,7 +180,8 @@ impl SqliteStore {
         wal::truncate(&self.writer().db).map_err(|e| e.to_string())
     }
 
-    /// Runs the writes in one transaction. A full disk fails them all: the caller tries them singly.
+    /// Runs the writes in one transaction. A full disk, or a write that was refused half-way, fails
+    /// them all: the caller tries them singly.
     fn transact(&self, writer: &mut Writer, writes: &[Write], numbers: &Numbers) -> Outcome {
         if let Err(error) = writer.db.execute_batch("BEGIN IMMEDIATE") {
             return Outcome::failed(&error, vec![]);
@@ -209,6 +210,11 @@ impl SqliteStore {
                     let taken = std::mem::take(&mut tx.taken);
                     let _ = writer.db.execute_batch("ROLLBACK");
                     return Outcome::failed(&error, taken);
+                }
+                Err(Stop::Spoiled(why)) => {
+                    let gaps = gaps(std::mem::take(&mut tx.taken));
+                    let _ = writer.db.execute_batch("ROLLBACK");
+                    return Outcome::Failed { why, singly: true, gaps };
                 }
             }
         }
@@ -245,7 +251,7 @@ impl SqliteStore {
 /// How one transaction ended.
 enum Outcome {
     Committed { answers: Vec<Result<Vec<Done>, Refusal>>, taken: Taken },
-    Failed { why: Refusal, full: bool, gaps: Vec<u64> },
+    Failed { why: Refusal, singly: bool, gaps: Vec<u64> },
     Unknown { why: String, gaps: Vec<u64> },
 }
 
@@ -259,7 +265,7 @@ impl Outcome {
             Trouble::Busy => Refusal::Busy,
             Trouble::Other => Refusal::Storage(error.to_string().into()),
         };
-        Self::Failed { why, full: trouble == Trouble::Full, gaps: gaps(taken) }
+        Self::Failed { why, singly: trouble == Trouble::Full, gaps: gaps(taken) }
     }
 
     fn unknown(error: &rusqlite::Error, taken: Taken) -> Self {
@@ -301,8 +307,8 @@ impl Driver for SqliteStore {
                 batch.answers = answers;
                 batch.numbers = taken;
             }
-            // Only the write that fails again, alone, is the one that does not fit.
-            Outcome::Failed { full: true, gaps, .. } if writes.len() > 1 => {
+            // Only the write that fails again, alone, is the one that is refused.
+            Outcome::Failed { singly: true, gaps, .. } if writes.len() > 1 => {
                 batch.numbers.extend(given_up(gaps));
                 drop(writer);
                 for write in writes {
