@@ -58,6 +58,7 @@ fn engine_settings(config: &Config) -> engine::Settings {
         max_world_bytes: config.max_world_bytes,
         max_memory_bytes: config.max_memory_bytes,
         max_storage_bytes: config.max_storage_bytes,
+        rules: config.rules.clone(),
         max_group_worlds: config.max_group_worlds,
         max_group_bytes: config.max_group_bytes,
         ring_events: config.listen_replay_max,

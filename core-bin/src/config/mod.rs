@@ -10,6 +10,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use crate::engine::Rules;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -50,6 +51,7 @@ pub struct Config {
     /// None: no limit.
     pub max_storage_bytes: Option<u64>,
     pub max_listen_connections: usize,
+    pub rules: Rules,
     pub max_group_worlds: usize,
     pub max_group_bytes: u64,
     pub listen_replay_max: usize,
@@ -115,6 +117,10 @@ impl Reader<'_> {
         given::value(setting, &self.flags, self.env)
     }
 
+    fn text(&self, name: &str) -> Result<String, String> {
+        Ok(self.given(name)?.map_or_else(String::new, |given| given.text))
+    }
+
     fn count(&self, name: &str, default: usize) -> Result<usize, String> {
         values::count(self.given(name)?.as_ref(), default)
     }
@@ -139,6 +145,7 @@ impl Reader<'_> {
             max_memory_bytes: self.bytes("max-memory-bytes", 256 << 20)?,
             max_storage_bytes: values::quota(self.given("max-storage-bytes")?.as_ref())?,
             max_listen_connections: self.count("max-listen-connections", 1024)?,
+            rules: Rules::parse(&self.text("history")?, &self.text("lifetime")?)?,
             max_group_worlds: self.count("max-group-worlds", 10_000)?,
             max_group_bytes: self.bytes("max-group-bytes", 64 << 20)?,
             listen_replay_max: self.count("listen-replay-max", 1024)?,

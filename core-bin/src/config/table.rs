@@ -86,6 +86,20 @@ pub const SETTINGS: &[Setting] = &[
         "all bodies on disk; 0 is unlimited",
     ),
     plain(
+        "history",
+        "ELASTIK_HISTORY",
+        "none kept",
+        "rules",
+        "old versions to keep: PATTERN=20, =30d or =10MiB, by commas; several limits all hold",
+    ),
+    plain(
+        "lifetime",
+        "ELASTIK_LIFETIME",
+        "for ever",
+        "rules",
+        "how long worlds live after a PUT: PATTERN=90s, =12h or =30d, by commas",
+    ),
+    plain(
         "max-group-worlds",
         "ELASTIK_MAX_GROUP_WORLDS",
         "10000",

@@ -3,6 +3,7 @@
 pub mod judge;
 pub mod memory;
 pub mod numbers;
+pub mod rules;
 pub mod sqlite;
 
 #[cfg(test)]
@@ -80,6 +81,24 @@ pub struct Head {
     pub row: Row,
     /// Why the world is set aside, when it is.
     pub fault: Option<Arc<str>>,
+    /// When it goes away by itself, in microseconds since 1970.
+    pub expires_us: Option<i64>,
+}
+
+impl Head {
+    /// Its time has come: it is absent for everybody, although its rows are still there.
+    pub fn has_expired(&self, now_us: i64) -> bool {
+        self.expires_us.is_some_and(|end| end <= now_us)
+    }
+}
+
+/// Which of a world's versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The one that this event of the chain made (its id, from 1).
+    Event(i64),
+    /// The one in force at this time, in microseconds since 1970.
+    Time(i64),
 }
 
 /// What a driver needs to find a world's rows again.
@@ -217,6 +236,8 @@ pub enum Verb {
         body: NewBody,
     },
     Delete,
+    /// A delete that also forgets every kept version.
+    Purge,
     /// The two ledger rows for a memory world that is being deleted; the hash is of its last body.
     Bury {
         body_sha256: Hash,
@@ -225,10 +246,13 @@ pub enum Verb {
     Guard,
 }
 
+/// Why an event is more than its verb says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
     From(WorldPath),
     To(WorldPath),
+    /// A delete that nobody asked for: the world's time had come.
+    Expired,
 }
 
 impl Link {
@@ -237,10 +261,14 @@ impl Link {
         match self {
             Self::From(path) => format!("from:{path}"),
             Self::To(path) => format!("to:{path}"),
+            Self::Expired => "reason:expired".to_owned(),
         }
     }
 
     pub fn from_text(text: &str) -> Option<Self> {
+        if text == "reason:expired" {
+            return Some(Self::Expired);
+        }
         if let Some(path) = text.strip_prefix("from:") {
             return Some(Self::From(WorldPath::trusted(path)));
         }
@@ -402,6 +430,13 @@ pub struct ChainRow {
     pub hmac: String,
     pub prev_hmac: String,
     pub key: i64,
+}
+
+impl Verb {
+    /// The world is gone afterwards.
+    pub fn removes(&self) -> bool {
+        matches!(self, Self::Delete | Self::Purge)
+    }
 }
 
 /// What a store has and holds, in bytes and worlds.
