@@ -10,6 +10,7 @@
 pub mod access;
 pub mod audit;
 pub mod config;
+pub mod descriptors;
 pub mod engine;
 pub mod http;
 pub mod path;
