@@ -21,7 +21,7 @@ from elastik_cli.quantities import parse_duration
 from elastik_cli.terminal import escape, is_terminal
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.client import Elastik as Client
 
 Answer = TypeVar("Answer")
 
@@ -150,7 +150,7 @@ class Session:
 
         The timeout counts for the connection and each wait for bytes, in seconds.
         """
-        from elastik.verbs import Verbs as Client
+        from elastik.client import Elastik as Client
 
         self.need = need
         options.setdefault("timeout", self.timeout)
