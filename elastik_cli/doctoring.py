@@ -18,7 +18,7 @@ from elastik_cli.session import Session
 from elastik_cli.shells import places
 
 if TYPE_CHECKING:
-    from elastik.client import Elastik as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 # A clock that is further off makes times of events and of tokens misleading.
 CLOCK_S = 5.0

@@ -18,7 +18,7 @@ from elastik_cli.exits import Exit, Failure
 from elastik_cli.session import Session
 
 if TYPE_CHECKING:
-    from elastik.client import Elastik as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 
 @dataclass

@@ -10,7 +10,7 @@ from elastik.errors import TimedOut
 from elastik_cli.plotting import number_in
 
 if TYPE_CHECKING:
-    from elastik.client import Elastik as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 
 def values_of(client: Client, path: str, seconds: float, field: str | None) -> Iterator[float]:

@@ -25,7 +25,7 @@ def command(session, source, target, recursive, create_only, dry_run):
       elastik cp note note-yesterday
       elastik cp -r site site-backup --dry-run
     """
-    client = session.client(need_to_write(target))
+    client = session.store(need_to_write(target))
     pairs = moving.plan(session, client, source, target, recursive=recursive)
     if dry_run:
         moving.show_plan(session, pairs)

@@ -24,7 +24,7 @@ def command(session, source, target, recursive, overwrite, dry_run):
       elastik mv draft note
       elastik mv -r inbox archive/2026 --dry-run
     """
-    client = session.client("approve")
+    client = session.store("approve")
     pairs = moving.plan(session, client, source, target, recursive=recursive)
     if dry_run:
         moving.show_plan(session, pairs)
