@@ -9,6 +9,7 @@ mod conditional;
 mod cors;
 mod frame;
 mod headers;
+mod history;
 mod key;
 mod list;
 mod listen;
@@ -26,6 +27,7 @@ mod send;
 mod server;
 mod stalled;
 mod take;
+mod time;
 mod tls;
 mod transfer;
 mod verify;
@@ -178,6 +180,7 @@ async fn dispatch(door: &Arc<Door>, parts: &Parts, body: Incoming) -> Result<Rep
         Route::Root => Ok(page::root()),
         Route::Proc(page) => page::answer(door, parts, page).await,
         Route::List(encoded) => list::below(door, parts, encoded).await,
+        Route::History(encoded) => history::answer(door, parts, encoded).await,
         Route::Batch => batch::answer(door, parts, body).await,
         Route::Verify(encoded) => verify::answer(door, parts, encoded).await,
         Route::Unknown => Err(reply::not_found()),
