@@ -61,6 +61,8 @@ pytest-lowest: build try-peers .venv-lowest/.ready
 
 bench: build peers ## Measure the core beside the published one.
 	$(PYTHON) bench/durable_put.py
+	$(PYTHON) bench/wire.py --seconds 1
+	$(PYTHON) bench/command.py
 
 docs: build ## Write again what is generated: reference pages, man pages, completions.
 	.venv/bin/typer dev/tasks.py run man

@@ -15,7 +15,7 @@ from elastik_cli.session import Session
 from elastik_cli.terminal import is_terminal
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 Body: TypeAlias = "bytes | IO[bytes] | Iterable[bytes]"
 

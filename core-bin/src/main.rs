@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use elastik_core::access::Tokens;
 use elastik_core::config::{self, Coap, Command, Config, Failure};
 use elastik_core::engine::{self, Engine};
-use elastik_core::http::{self, Door, Limits, Options};
-use elastik_core::{VERSION, coap, stop};
-use tokio::net::TcpListener;
+use elastik_core::http::{self, Door, Limits, Listener, Options, Tls};
+use elastik_core::{VERSION, coap, descriptors, stop};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -58,6 +59,7 @@ fn engine_settings(config: &Config) -> engine::Settings {
         max_world_bytes: config.max_world_bytes,
         max_memory_bytes: config.max_memory_bytes,
         max_storage_bytes: config.max_storage_bytes,
+        rules: config.rules.clone(),
         max_group_worlds: config.max_group_worlds,
         max_group_bytes: config.max_group_bytes,
         ring_events: config.listen_replay_max,
@@ -67,49 +69,51 @@ fn engine_settings(config: &Config) -> engine::Settings {
 }
 
 async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result<(), String> {
-    let listener = bind(&config.host, config.port).await?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    eprint!("{}", config.banner(VERSION, address));
+    // Whoever reads the banner may send a signal at once.
+    let asks = stop::Asks::new()?;
+    let listeners = listen(&config).await?;
+    let tls = match config.tls.clone() {
+        Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+        None => None,
+    };
+    let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
+    let (stop, stopping) = watch::channel(false);
+    let coap_stopping = stopping.clone();
+    let options = door_options(&config, config.all_tokens()?);
+    let door = Arc::new(Door::new(engine.clone(), options, stopping));
     let limits = Limits {
         connections: config.max_connections,
         head: config.head_timeout,
         write: config.write_timeout,
         shutdown: config.shutdown_deadline,
     };
-    let (stop, stopping) = watch::channel(false);
+    let server = tokio::spawn(http::serve(listeners, tls.clone(), door.clone(), limits));
+    eprint!("{}", config.banner(VERSION, &addresses));
     let coap = match &config.coap {
-        Some(settings) => coap_door(settings, &config, &engine, &stopping).await,
+        Some(settings) => open_coap(settings, config.all_tokens()?, &engine, coap_stopping).await,
         None => None,
     };
-    let options = Options {
-        tokens: config.tokens,
-        persist_headers: config.persist_headers,
-        deny_headers: config.deny_headers,
-        body_timeout: config.body_timeout,
-        heartbeat: config.heartbeat,
-        max_listen_connections: config.max_listen_connections,
-        trace: config.trace,
+    let coap_door = coap.as_ref().map(|(door, _)| door.clone());
+    let outcome = tokio::select! {
+        outcome = stop::reason(asks, &engine, eof, limits.shutdown) => outcome,
+        never = reload(&config, tls, &door, coap_door) => never,
     };
-    let door = Arc::new(Door::new(engine.clone(), options, stopping));
-    let server = tokio::spawn(http::serve(listener, door, limits));
-    let outcome = stop::reason(&engine, eof, limits.shutdown).await;
     let _ = stop.send(true);
     server.await.map_err(|error| format!("server failed: {error}"))?;
-    if let Some(coap) = coap {
-        let _ = timeout(limits.shutdown, coap.ended()).await;
+    if let Some((_, running)) = coap {
+        let _ = timeout(limits.shutdown, running.ended()).await;
     }
     outcome
 }
 
 /// Opens the CoAP door; without it the rest works on, as in 8.3.
-async fn coap_door(
+async fn open_coap(
     settings: &Coap,
-    config: &Config,
+    tokens: Tokens,
     engine: &Engine,
-    stopping: &watch::Receiver<bool>,
-) -> Option<coap::Running> {
+    stopping: watch::Receiver<bool>,
+) -> Option<(Arc<coap::Door>, coap::Running)> {
     let options = coap::Options {
-        tokens: config.tokens.clone(),
         plain_tokens: settings.plain_tokens,
         timing: coap::Timing {
             ack_timeout: settings.ack_timeout,
@@ -121,15 +125,16 @@ async fn coap_door(
         max_observers: settings.max_observers,
         observer_check: settings.observer_check,
     };
-    let door = coap::Door::new(engine.clone(), options);
-    let running = match door {
-        Ok(door) => coap::start(&Arc::new(door), &settings.host, settings.port, stopping).await,
+    let opened = match coap::Door::new(engine.clone(), tokens, options).map(Arc::new) {
+        Ok(door) => coap::start(&door, &settings.host, settings.port, &stopping)
+            .await
+            .map(|running| (door, running)),
         Err(error) => Err(error),
     };
-    match running {
-        Ok(running) => {
+    match opened {
+        Ok((door, running)) => {
             eprint!("{}", config::coap_banner(&running.addresses));
-            Some(running)
+            Some((door, running))
         }
         Err(error) => {
             eprintln!("elastik-core: {error}; CoAP is off");
@@ -138,9 +143,60 @@ async fn coap_door(
     }
 }
 
-async fn bind(host: &str, port: u16) -> Result<TcpListener, String> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    TcpListener::bind((bare, port))
-        .await
-        .map_err(|error| format!("bind {host}:{port} failed: {error}"))
+/// Sockets that a service manager opened take the place of the TCP address.
+async fn listen(config: &Config) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
+    for fd in descriptors::sockets(|name| std::env::var(name).ok())? {
+        let inherited = Listener::inherited(fd);
+        listeners.push(inherited.map_err(|error| format!("LISTEN_FDS: no socket: {error}"))?);
+    }
+    if listeners.is_empty() {
+        listeners.push(Listener::tcp(&config.host, config.port).await?);
+    }
+    if let Some(path) = &config.unix_socket {
+        listeners.push(Listener::unix(path)?);
+    }
+    Ok(listeners)
+}
+
+fn door_options(config: &Config, tokens: Tokens) -> Options {
+    Options {
+        tokens,
+        persist_headers: config.persist_headers.clone(),
+        deny_headers: config.deny_headers.clone(),
+        cors_origins: config.cors_origins.clone(),
+        body_timeout: config.body_timeout,
+        heartbeat: config.heartbeat,
+        max_listen_connections: config.max_listen_connections,
+        min_free: config.min_free,
+        access_log: config.access_log,
+    }
+}
+
+/// Reads the tokens file and the certificate again at each SIGHUP; what is no good changes
+/// nothing. Without either, the signal keeps its usual meaning.
+async fn reload(
+    config: &Config,
+    tls: Option<Arc<Tls>>,
+    door: &Door,
+    coap: Option<Arc<coap::Door>>,
+) -> Result<(), String> {
+    if config.tokens_file.is_none() && tls.is_none() {
+        return std::future::pending().await;
+    }
+    let mut hangups = stop::on(SignalKind::hangup())?;
+    while hangups.recv().await.is_some() {
+        let tokens = config.all_tokens().map(|tokens| {
+            if let Some(coap) = &coap {
+                coap.set_tokens(tokens.clone());
+            }
+            door.set_tokens(tokens);
+        });
+        let certificate = tls.as_ref().map_or(Ok(()), |tls| tls.reload());
+        match tokens.and(certificate) {
+            Ok(()) => eprintln!("elastik-core: reloaded"),
+            Err(error) => eprintln!("elastik-core: reload failed, going on as before: {error}"),
+        }
+    }
+    std::future::pending().await
 }

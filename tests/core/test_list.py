@@ -64,7 +64,8 @@ def test_a_line_tells_what_head_tells(shelf):
         head.headers["content-type"],
         "1",
     )
-    assert modified.startswith("20") and modified.endswith("Z")
+    assert modified.startswith("20")
+    assert modified.endswith("Z")
 
 
 def test_json_lines_by_accept(shelf):

@@ -10,8 +10,9 @@ use super::reply::{self, ETag, Reply};
 use super::verbs::Outcome;
 use super::watch::Target;
 use super::{Call, Door, format, read};
-use crate::access::{Action, Identity};
+use crate::access::Action;
 use crate::engine::{Entry, Head, Refusal};
+use crate::path::WorldPath;
 
 /// Worlds looked at for one list.
 const MOST: usize = 20_000;
@@ -30,7 +31,7 @@ pub struct Query {
     /// Name and wanted value; a final `*` is any suffix (RFC 6690 §4.1).
     filters: Vec<(String, String)>,
     name: String,
-    who: Identity,
+    credential: Option<Bytes>,
 }
 
 pub async fn answer(door: &Door, call: &Call) -> Result<Outcome, Reply> {
@@ -44,14 +45,14 @@ pub async fn answer(door: &Door, call: &Call) -> Result<Outcome, Reply> {
     if request.accept.is_some_and(|accept| accept != format::LINKS) {
         return Err(read::not_acceptable());
     }
-    let query = Query::new(&request.queries, name, call.who.clone())?;
+    let query = Query::new(&request.queries, name, request.credential.clone())?;
     let (version, seq) = query.list(door).await.map_err(|refusal| reply::refused(&refusal))?;
     let reply = read::send(door, call, reader, version.clone()).await?;
     Ok(read::watched(call, reply, Target::Links(Arc::new(query)), &version, seq))
 }
 
 impl Query {
-    fn new(queries: &[Bytes], name: String, who: Identity) -> Result<Self, Reply> {
+    fn new(queries: &[Bytes], name: String, credential: Option<Bytes>) -> Result<Self, Reply> {
         let parse = |query: &Bytes| {
             let text = std::str::from_utf8(query).ok()?;
             let (name, value) = text.split_once('=')?;
@@ -61,11 +62,13 @@ impl Query {
         let filters = filters.ok_or_else(|| {
             Reply::error(super::codec::Code::BAD_REQUEST, "a filter is name=value\n")
         })?;
-        Ok(Self { filters, name, who })
+        Ok(Self { filters, name, credential })
     }
 
     /// The list and the number of the newest event in it.
     pub async fn list(&self, door: &Door) -> Result<(Version, u64), Refusal> {
+        let (tokens, who) = (door.tokens(), door.identify(self.credential.as_deref()));
+        let may = |path: &WorldPath| tokens.may(&who, Action::Read(path)).is_ok();
         let prefix = self.prefix();
         let (mut text, mut newest, mut seen) = (String::new(), 0, 0);
         let mut after = String::new();
@@ -76,7 +79,9 @@ impl Query {
             seen += page.len();
             let done = page.len() < PAGE;
             for entry in &page {
-                if let Some(link) = self.link(door, entry).await? {
+                if may(&entry.path)
+                    && let Some(link) = self.link(door, entry).await?
+                {
                     newest = newest.max(entry.seq);
                     if !text.is_empty() {
                         text.push(',');
@@ -105,11 +110,10 @@ impl Query {
         plain.unwrap_or_default().to_owned()
     }
 
-    /// The link of a world that the reader may see and asked for.
+    /// The link of a world, if it is asked for.
     async fn link(&self, door: &Door, entry: &Entry) -> Result<Option<String>, Refusal> {
-        let may = door.options.tokens.may(&self.who, Action::Read(&entry.path));
         let href = entry.path.location();
-        if may.is_err() || !self.wants("href", &[&href]) {
+        if !self.wants("href", &[&href]) {
             return Ok(None);
         }
         let head = door.engine.head(&entry.path).await?;

@@ -29,7 +29,7 @@ mod watch;
 mod write;
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -53,7 +53,6 @@ const AMPLIFICATION: usize = 3;
 /// Settings of the door itself.
 #[derive(Clone)]
 pub struct Options {
-    pub tokens: Tokens,
     /// Take tokens in the clear from other machines too.
     pub plain_tokens: bool,
     pub timing: Timing,
@@ -66,6 +65,7 @@ pub struct Options {
 /// What all requests share.
 pub struct Door {
     engine: Engine,
+    tokens: RwLock<Arc<Tokens>>,
     options: Options,
     uploads: Mutex<Uploads>,
     pins: Mutex<Pins>,
@@ -85,16 +85,32 @@ pub struct Call {
 }
 
 impl Door {
-    pub fn new(engine: Engine, options: Options) -> Result<Self, String> {
+    pub fn new(engine: Engine, tokens: Tokens, options: Options) -> Result<Self, String> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|error| format!("no random numbers: {error}"))?;
         Ok(Self {
             engine,
+            tokens: RwLock::new(Arc::new(tokens)),
             options,
             uploads: Mutex::default(),
             pins: Mutex::default(),
             echo: Mutex::new(Echo::new(secret, Instant::now())),
         })
+    }
+
+    /// From now on these are the tokens, for requests and for observers.
+    pub fn set_tokens(&self, tokens: Tokens) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+    }
+
+    fn tokens(&self) -> Arc<Tokens> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whose raw token this is.
+    fn identify(&self, credential: Option<&[u8]>) -> Identity {
+        let Some(raw) = credential else { return Identity::default() };
+        self.tokens().identify(Some(&[b"Bearer ", raw].concat()))
     }
 
     /// Finds out who asks; an `Err` is the answer already.
@@ -107,12 +123,11 @@ impl Door {
     ) -> Result<Call, Reply> {
         let local = peer.ip().to_canonical().is_loopback();
         let who = match &request.credential {
-            None => Identity::default(),
             Some(_) if !local && !self.options.plain_tokens => {
                 let line = "unauthorized: a token in the clear is taken from this machine only\n";
                 return Err(Reply::error(Code::UNAUTHORIZED, line));
             }
-            Some(raw) => self.options.tokens.identify(Some(&[b"Bearer ", &raw[..]].concat())),
+            credential => self.identify(credential.as_deref()),
         };
         let now = Instant::now();
         let trusted = local
@@ -123,7 +138,7 @@ impl Door {
     }
 
     fn may(&self, call: &Call, action: Action<'_>) -> Result<(), Reply> {
-        self.options.tokens.may(&call.who, action).map_err(reply::denied)
+        self.tokens().may(&call.who, action).map_err(reply::denied)
     }
 
     /// Drops transfers that were silent too long.

@@ -49,7 +49,7 @@ pub fn watched(call: &Call, reply: Reply, target: Target, version: &Version, seq
         format: version.format,
         szx: reply.block2.or(request.block2).map_or(LARGEST, |block| block.szx),
         asked_blocks: request.block2.is_some(),
-        who: call.who.clone(),
+        credential: request.credential.clone(),
         unproved: call.budget.is_some(),
     };
     let reply = Reply { observe: Some(sequence(seq)), ..reply };

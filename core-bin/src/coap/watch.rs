@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use super::pins::{Content, Version};
 use super::read::{SINGLE, from_store};
 use super::reply::{ETag, Reply, etag};
 use super::{Door, format};
-use crate::access::{Action, Identity, Tier};
+use crate::access::Action;
 use crate::engine::{Head, Refusal};
 use crate::path::WorldPath;
 
@@ -43,7 +43,7 @@ pub struct Watch {
     /// The size of blocks, and whether the client named one.
     pub szx: u8,
     pub asked_blocks: bool,
-    pub who: Identity,
+    pub credential: Option<Bytes>,
     /// The address has proved nothing: what is sent first must be confirmed.
     pub unproved: bool,
 }
@@ -116,16 +116,13 @@ impl Hash for Target {
 }
 
 impl Watch {
-    /// Whether its observer may still see the resource.
+    /// Whether its observer may see the resource, by the tokens of now.
     pub fn is_allowed(&self, door: &Door) -> bool {
-        let expired = self.who.expires.is_some_and(|end| SystemTime::now() >= end);
         let action = match &self.target {
             Target::World(path) => Action::Read(path),
             Target::Links(_) => Action::Look,
         };
-        let who = if expired { &Identity::default() } else { &self.who };
-        door.options.tokens.may(who, action).is_ok()
-            && (!expired || self.who.tier == Tier::Anonymous)
+        door.tokens().may(&door.identify(self.credential.as_deref()), action).is_ok()
     }
 
     /// Whether the observer has this state. A list names its version by its text alone: not every

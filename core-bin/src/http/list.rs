@@ -11,8 +11,8 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::body::{Body, Feed, Gone};
-use super::frame::rfc3339;
 use super::reply::{self, Reply};
+use super::time::rfc3339;
 use super::{Door, query};
 use crate::access::{Action, Identity};
 use crate::engine::{Engine, Entry, Refusal};
@@ -52,7 +52,7 @@ pub async fn below(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Rep
     let depth = query::number(query, "depth")?.unwrap_or(0);
     let limit = query::number(query, "limit")?.unwrap_or(0);
     let after = query::text(query, "after")?.unwrap_or_default();
-    let who = door.admit(&parts.headers, Action::Look)?;
+    let who = door.admit(parts, Action::Look)?;
     let json = wants_json(&parts.headers);
     let list = List {
         form: if json { Form::Json } else { Form::Text },
@@ -94,7 +94,7 @@ fn from(after: &str) -> String {
 }
 
 /// Whether JSON is named in `Accept`, and not after plain text.
-fn wants_json(headers: &HeaderMap) -> bool {
+pub fn wants_json(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kinds = accept.split(',').map(|item| item.split(';').next().unwrap_or_default().trim());
     for kind in kinds {

@@ -4,6 +4,7 @@ mod answers;
 mod batch;
 mod cache;
 mod events;
+mod history;
 mod lock;
 mod objects;
 mod readers;
@@ -23,9 +24,10 @@ use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode};
 
 use super::judge::Limits;
+use super::rules::Rules;
 use super::{
-    Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, Refusal, StoreError,
-    Usage, Write, now_us,
+    At, Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, Refusal,
+    StoreError, Usage, Write, now_us,
 };
 use crate::audit::keys::AuditKey;
 use crate::audit::log::LogRow;
@@ -47,6 +49,7 @@ pub struct SqliteStore {
     cache: HeadCache,
     key: AuditKey,
     limits: Limits,
+    rules: Rules,
     worlds: AtomicU64,
     bytes: AtomicU64,
     /// Pages in the WAL after the newest commit.
@@ -70,6 +73,7 @@ pub struct Options<'a> {
     pub key: &'a [u8],
     pub max_world: u64,
     pub quota: Option<u64>,
+    pub rules: Rules,
     pub cache_bytes: usize,
     pub cache_entries: usize,
 }
@@ -93,6 +97,7 @@ impl SqliteStore {
             objects: Arc::default(),
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
             key,
+            rules: options.rules.clone(),
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
@@ -140,6 +145,28 @@ impl SqliteStore {
     pub fn fresh_head(&self, path: &WorldPath) -> Result<Option<Head>, StoreError> {
         let _reading = self.objects.reading();
         self.readers.with(|db| rows::world(db, &self.objects, path.as_str()))
+    }
+
+    /// Kept versions of a path, newest first, those before number `before`.
+    pub fn versions(
+        &self,
+        path: &WorldPath,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Head>, StoreError> {
+        let _reading = self.objects.reading();
+        self.readers.with(|db| history::versions(db, &self.objects, path.as_str(), before, limit))
+    }
+
+    /// The kept version that was in force then; the world's row is not asked.
+    pub fn version(&self, path: &WorldPath, at: At) -> Result<Option<Head>, StoreError> {
+        let _reading = self.objects.reading();
+        self.readers.with(|db| history::version(db, &self.objects, path.as_str(), at))
+    }
+
+    /// Worlds whose time has come: paths and numbers, at most `limit`.
+    pub fn expired(&self, now_us: i64, limit: usize) -> Result<Vec<(WorldPath, u64)>, StoreError> {
+        self.readers.with(|db| rows::expired(db, now_us, limit))
     }
 
     /// Bytes of an object from `at` to the end of a piece; none behind its end.
@@ -193,6 +220,7 @@ impl SqliteStore {
             objects: &self.objects,
             numbers,
             limits: &self.limits,
+            rules: &self.rules,
             now_us: now_us(),
             row: writer.row.clone(),
             heads: HashMap::new(),

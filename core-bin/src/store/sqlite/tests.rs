@@ -190,7 +190,7 @@ fn a_write_refused_half_way_leaves_nothing_in_the_commit() {
     while numbers.take().is_some() {}
     let writes = [write(vec![put("kept", "after")]), write(vec![put("other", "b")])];
     let answers = store.commit(&writes, &numbers).answers;
-    assert!(answers.iter().all(|a| matches!(a, Err(Refusal::Overloaded))), "{answers:?}");
+    assert!(answers.iter().all(|answer| matches!(answer, Err(Refusal::Overloaded))), "{answers:?}");
     store.mark_trash();
     while store.sweep() {}
     drop(store);
