@@ -109,6 +109,9 @@ class SimulatedBoard:
 
     def boot(self, now: float) -> None:
         """Start, or start again: ids, observers and open exchanges are forgotten."""
+        if self.boots and self._waiting is not None:
+            # A reading that was under way is lost with the memory that held it.
+            self.told.unanswered.append(self.queue.popleft())
         self.boots += 1
         self._decoder = slipmux.Decoder()
         self._mid = self.behaviour.first_mid
