@@ -151,10 +151,11 @@ class Bench:
         spool: Spool | None = None,
         latency: float = 0.003,
         wire_loss: float = 0.0,
+        line_loss: float = 0.0,
         **settings: Any,
     ) -> None:
         self.clock, self.core, self.latency, self.wire_loss = clock, core, latency, wire_loss
-        self.rand = random.Random(seed)
+        self.rand, self.line_loss = random.Random(seed), line_loss
         self.said: list[str] = []
         self.shown: list[str] = []
         self.endpoints: set[int] = set()
@@ -191,7 +192,8 @@ class Bench:
     # -- outlets -------------------------------------------------------------------------------
 
     def line(self, data: bytes) -> None:
-        self.clock.later(self.latency, lambda: self._to_board(data))
+        if self.rand.random() >= self.line_loss:
+            self.clock.later(self.latency, lambda: self._to_board(data))
 
     def _to_board(self, data: bytes) -> None:
         if self.connected:

@@ -89,6 +89,7 @@ def test_every_reading_with_a_good_answer_is_stored_exactly_once(
         seed=seed,
         spool=spool,
         wire_loss=0.02,
+        line_loss=0.02,
         up="coap" if mode == "transparent" else "http",
     )
     # Each reading is unlike any other; identical ones could not be told apart.
