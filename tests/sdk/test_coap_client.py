@@ -173,6 +173,11 @@ def test_with_a_core(which, request, tmp_path):
         env={"ELASTIK_COAP_PORT": str(port)},
     )
     try:
+        for _ in range(200):
+            # The HTTP address is announced first.
+            if "listening on coap" in core.stderr():
+                break
+            threading.Event().wait(0.02)
         client = CoapClient("127.0.0.1", port, token=core.write, timeout=5)
         assert client.put("sensor/temp", "23.5").status == "2.01 Created"
         got = client.get("home/sensor/temp")
