@@ -190,7 +190,6 @@ impl Endpoint {
                 Ok((length, peer)) => {
                     let datagram = Bytes::copy_from_slice(&self.buffer[..length]);
                     self.datagram(peer, datagram);
-                    self.flush();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // An ICMP error about an earlier datagram; the message layer finds out by itself.
@@ -214,6 +213,7 @@ impl Endpoint {
                     }
                     Err(unfit) => {
                         let reply = Reply::error(unfit.code, unfit.why);
+                        let reply = self.door.shortened(peer, datagram.len(), reply);
                         self.layer.answer(now, &ticket, Some(&reply), &mut self.out);
                     }
                 }
@@ -233,9 +233,13 @@ impl Endpoint {
             self.observers.remove_token(ticket.peer, ticket.token);
         }
         let wants = Wants { no_response: request.no_response };
+        let length = datagram.len();
         let call = match self.door.admit(code, request, ticket.peer, datagram) {
             Ok(call) => call,
-            Err(reply) => return self.respond(now, &ticket, wants, reply.into()),
+            Err(reply) => {
+                let reply = self.door.shortened(ticket.peer, length, reply);
+                return self.respond(now, &ticket, wants, reply.into());
+            }
         };
         let door = self.door.clone();
         let work = Box::pin(verbs::answer(door, call));
