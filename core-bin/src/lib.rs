@@ -9,9 +9,11 @@
 
 pub mod access;
 pub mod audit;
+pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod http;
+pub mod maintain;
 pub mod path;
 pub mod pattern;
 pub mod stop;

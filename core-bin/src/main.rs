@@ -6,12 +6,16 @@ use std::sync::Arc;
 use elastik_core::config::{self, Command, Config, Failure};
 use elastik_core::engine::{self, Engine};
 use elastik_core::http::{self, Door, Limits, Options};
-use elastik_core::{VERSION, stop};
+use elastik_core::{VERSION, maintain, stop};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 fn main() -> ExitCode {
-    let args = std::env::args_os().skip(1);
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    // What does not begin with a dash is work on a data directory, without a server.
+    if args.first().is_some_and(|arg| !arg.as_encoded_bytes().starts_with(b"-")) {
+        return maintain::main(&args).into();
+    }
     let config = match config::load(args, |name| std::env::var_os(name)) {
         Ok(Command::Run(config)) => *config,
         Ok(Command::Print(text)) => {
@@ -54,6 +58,7 @@ fn engine_settings(config: &Config) -> engine::Settings {
     engine::Settings {
         data_dir: config.data_dir.clone(),
         key: config.key.clone(),
+        older_keys: config.older_keys.clone(),
         max_world_bytes: config.max_world_bytes,
         max_memory_bytes: config.max_memory_bytes,
         max_storage_bytes: config.max_storage_bytes,

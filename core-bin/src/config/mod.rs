@@ -2,7 +2,7 @@
 
 mod banner;
 mod given;
-mod help;
+pub mod help;
 mod table;
 mod values;
 
@@ -11,12 +11,13 @@ mod tests;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::Tokens;
+pub use given::distance;
 use given::{Asked, Given};
-pub use table::{Kind, SETTINGS, Setting};
+pub use table::{Kind, SETTINGS, Setting, setting};
 
 /// Keys below this many bytes are taken, with a warning.
 const SAFE_KEY: usize = 32;
@@ -43,6 +44,8 @@ pub struct Config {
     pub port: u16,
     pub data_dir: PathBuf,
     pub key: Vec<u8>,
+    /// Keys that were in force before; they only verify.
+    pub older_keys: Vec<Vec<u8>>,
     pub tokens: Tokens,
     pub max_world_bytes: u64,
     pub max_memory_bytes: u64,
@@ -84,9 +87,10 @@ pub fn load(
     }
 }
 
-struct Reader<'a> {
-    flags: HashMap<&'static str, OsString>,
-    env: &'a dyn Fn(&str) -> Option<OsString>,
+/// Settings as they were given, read one by one.
+pub struct Reader<'a> {
+    pub flags: HashMap<&'static str, OsString>,
+    pub env: &'a dyn Fn(&str) -> Option<OsString>,
 }
 
 impl Reader<'_> {
@@ -116,6 +120,7 @@ impl Reader<'_> {
             port: values::port(self.given("port")?.as_ref(), 3105)?,
             data_dir: self.data_dir()?,
             key: self.key(&mut warnings)?,
+            older_keys: self.older_keys()?,
             tokens: self.tokens(&mut warnings)?,
             max_world_bytes: self.bytes("max-world-bytes", 64 << 20)?,
             max_memory_bytes: self.bytes("max-memory-bytes", 256 << 20)?,
@@ -141,6 +146,12 @@ impl Reader<'_> {
         Ok(Config { warnings, ..config })
     }
 
+    /// A key from the file that an option named.
+    pub fn key_file(option: &str, path: &Path) -> Result<Vec<u8>, String> {
+        let setting = table::setting("key").ok_or("no such setting")?;
+        given::secret_file(setting, option, path).map(|given| given.text.into_bytes())
+    }
+
     fn seconds(&self, name: &str, default: u64) -> Result<Duration, String> {
         values::seconds(self.given(name)?.as_ref(), Duration::from_secs(default))
     }
@@ -152,14 +163,15 @@ impl Reader<'_> {
         }
     }
 
-    fn data_dir(&self) -> Result<PathBuf, String> {
+    pub fn data_dir(&self) -> Result<PathBuf, String> {
         match self.given("data-dir")? {
             Some(given) if given.text.is_empty() => Err(format!("{} is empty", given.source)),
             given => Ok(given.map_or("data".into(), |given| given.text.into())),
         }
     }
 
-    fn key(&self, warnings: &mut Vec<String>) -> Result<Vec<u8>, String> {
+    /// The audit key; a short one adds a warning.
+    pub fn key(&self, warnings: &mut Vec<String>) -> Result<Vec<u8>, String> {
         let Some(Given { source, text }) = self.given("key")? else {
             return Err("ELASTIK_KEY is required; the audit chain has no meaning without it".into());
         };
@@ -176,6 +188,14 @@ impl Reader<'_> {
             ));
         }
         Ok(text.into_bytes())
+    }
+
+    /// The keys of the keyring.
+    pub fn older_keys(&self) -> Result<Vec<Vec<u8>>, String> {
+        match self.given("keyring")? {
+            Some(given) if !given.text.is_empty() => values::keyring(&given),
+            _ => Ok(vec![]),
+        }
     }
 
     fn tokens(&self, warnings: &mut Vec<String>) -> Result<Tokens, String> {

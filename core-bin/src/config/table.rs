@@ -48,6 +48,13 @@ const fn switch(name: &'static str, variable: &'static str, help: &'static str) 
 
 pub const SETTINGS: &[Setting] = &[
     secret("key", "ELASTIK_KEY", "required", "audit key, byte for byte; 32 bytes or more"),
+    plain(
+        "keyring",
+        "ELASTIK_KEYRING",
+        "",
+        "path",
+        "directory of older keys, a file each, to verify what was written under them",
+    ),
     secret("read-token", "ELASTIK_READ_TOKEN", "reads are public", "token that may read"),
     secret(
         "write-token",

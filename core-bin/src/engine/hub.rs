@@ -279,7 +279,11 @@ fn event_of(row: &LogRow) -> Option<Event> {
         LogKind::Replace => Kind::Replace,
         LogKind::Append => Kind::Append,
         LogKind::Delete => Kind::Delete,
-        LogKind::Key | LogKind::DeleteIntent | LogKind::Import | LogKind::Prune => return None,
+        LogKind::Key
+        | LogKind::DeleteIntent
+        | LogKind::Import
+        | LogKind::Prune
+        | LogKind::Unknown => return None,
     };
     Some(Event {
         seq: row.seq,

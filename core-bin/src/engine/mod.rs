@@ -40,6 +40,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The audit key, byte for byte.
     pub key: Vec<u8>,
+    /// Keys that were in force before.
+    pub older_keys: Vec<Vec<u8>>,
     pub max_world_bytes: u64,
     pub max_memory_bytes: u64,
     /// None: no limit.
@@ -91,6 +93,7 @@ impl Engine {
         let options = Options {
             data_dir: &settings.data_dir,
             key: &settings.key,
+            older_keys: &settings.older_keys,
             max_world: settings.max_world_bytes,
             quota: settings.max_storage_bytes,
             cache_bytes: settings.cache_bytes,

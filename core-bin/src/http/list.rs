@@ -11,10 +11,10 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::body::{Body, Feed, Gone};
-use super::frame::rfc3339;
 use super::reply::{self, Reply};
 use super::{Door, query};
 use crate::access::{Action, Identity};
+use crate::clock::rfc3339;
 use crate::engine::{Engine, Entry, Refusal};
 use crate::path::{NAMESPACES, PathError, WorldPath, percent_decode};
 

@@ -35,6 +35,7 @@ pub fn options(dir: &std::path::Path) -> Options<'_> {
     Options {
         data_dir: dir,
         key: b"0123456789abcdef0123456789abcdef",
+        older_keys: &[],
         max_world: MAX_WORLD,
         quota: Some(QUOTA),
         cache_bytes: 1 << 20,

@@ -95,6 +95,7 @@ impl Transaction<'_> {
             size: if deleted { 0 } else { head.size },
             writer: write.writer.as_deref().unwrap_or_default().to_owned(),
             link: op.link.as_ref().map_or_else(String::new, Link::to_text),
+            key: self.row.key,
             prev_mac: self.row.mac,
             mac: [0; 32],
         };

@@ -3,9 +3,13 @@
 mod answers;
 mod batch;
 mod cache;
+pub mod check;
 mod events;
-mod lock;
+pub mod lock;
 mod objects;
+pub mod pages;
+mod prune;
+pub mod raw;
 mod readers;
 mod rows;
 mod schema;
@@ -13,6 +17,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod wal;
+pub mod whole;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +32,7 @@ use super::{
     Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, Refusal, StoreError,
     Usage, Write, now_us,
 };
-use crate::audit::keys::AuditKey;
+use crate::audit::keys::{AuditKey, KeyTable, Keyring};
 use crate::audit::log::LogRow;
 use crate::path::WorldPath;
 use batch::{Stop, Transaction};
@@ -46,6 +51,7 @@ pub struct SqliteStore {
     objects: Arc<Objects>,
     cache: HeadCache,
     key: AuditKey,
+    keys: KeyTable,
     limits: Limits,
     worlds: AtomicU64,
     bytes: AtomicU64,
@@ -68,6 +74,8 @@ struct Writer {
 pub struct Options<'a> {
     pub data_dir: &'a Path,
     pub key: &'a [u8],
+    /// Keys that were in force before, to verify what was written under them.
+    pub older_keys: &'a [Vec<u8>],
     pub max_world: u64,
     pub quota: Option<u64>,
     pub cache_bytes: usize,
@@ -81,18 +89,21 @@ impl SqliteStore {
         let lock = lock::take(options.data_dir)?;
         refuse_other_layouts(options.data_dir)?;
         let file = options.data_dir.join(FILE);
-        let key = AuditKey::new(options.key);
+        let ring = Keyring::new(options.key, options.older_keys);
+        let key = ring.current().clone();
         let (mut db, row) = schema::open(&file, &key)?;
         wal::truncate(&db).map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
         sync_dirs(options.data_dir).map_err(|e| format!("{}: {e}", options.data_dir.display()))?;
         let wal_pages = Arc::new(AtomicU64::new(0));
         wal::watch(&mut db, wal_pages.clone()).map_err(|e| e.to_string())?;
+        let keys = KeyTable::new(schema::key_rows(&db).map_err(|e| e.to_string())?, &ring);
         let numbers = Numbers::above(row.high_water);
         let store = Self {
             readers: Readers::new(&file),
             objects: Arc::default(),
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
             key,
+            keys,
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
@@ -147,8 +158,9 @@ impl SqliteStore {
         self.readers.with(|db| objects::read(db, object.id, at))
     }
 
-    pub fn key(&self) -> &AuditKey {
-        &self.key
+    /// The store's keys, as far as the keyring has them.
+    pub fn keys(&self) -> &KeyTable {
+        &self.keys
     }
 
     pub fn cache(&self) -> (u64, u64, u64, u64) {

@@ -76,6 +76,10 @@ CREATE TABLE version(
   PRIMARY KEY(world, event)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE pruned(
+  path TEXT PRIMARY KEY, seq INTEGER NOT NULL, hmac BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE answered(
   key BLOB PRIMARY KEY, expires_us INTEGER NOT NULL, outcome BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -165,7 +169,7 @@ fn random_id() -> [u8; 16] {
     id
 }
 
-fn check_marks(db: &Connection, file: &Path) -> Result<(), String> {
+pub fn check_marks(db: &Connection, file: &Path) -> Result<(), String> {
     let pragma = |name| db.pragma_query_value(None, name, |r| r.get::<_, i64>(0));
     let (app, version) = (pragma("application_id"), pragma("user_version"));
     let (app, version) =
@@ -194,6 +198,18 @@ pub fn read_row(db: &Connection) -> rusqlite::Result<StoreRow> {
             next_row: r.get(6)?,
         })
     })
+}
+
+/// The keys that the store was ever written under: number and id.
+pub fn key_rows(db: &Connection) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+    db.prepare("SELECT n, key_id FROM key ORDER BY n")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// The store's own id.
+pub fn store_id(db: &Connection) -> rusqlite::Result<[u8; 16]> {
+    db.query_row("SELECT store_id FROM store", [], |row| row.get(0))
 }
 
 /// A wrong key is found before anything is read or changed.
