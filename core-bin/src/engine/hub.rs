@@ -185,6 +185,10 @@ impl Subscription {
             }
             Some(after) => {
                 lag = memory_lag(&*filter, after, memory_floor);
+                if after < store.pruned_to() {
+                    let reason = "older rows of the log were pruned";
+                    lag = Some(Signal::Lag { missed: store.pruned_to() - after, reason });
+                }
                 after
             }
         };

@@ -1,6 +1,8 @@
 //! Work on a data directory without a server: `elastik-core verify`, `anchor`, `data …`, `key …`.
 
 mod anchor;
+mod compact;
+mod key;
 mod options;
 mod out;
 mod verify;
@@ -71,7 +73,7 @@ struct Verb {
     run: fn(&Asked, &mut Out) -> Outcome,
 }
 
-const VERBS: &[&Verb] = &[&verify::VERB, &anchor::VERB];
+const VERBS: &[&Verb] = &[&verify::VERB, &anchor::VERB, &key::ROTATE, &compact::VERB];
 
 /// Runs what the arguments ask for; returns the exit code.
 pub fn main(args: &[OsString]) -> u8 {

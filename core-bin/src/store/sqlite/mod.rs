@@ -7,6 +7,7 @@ pub mod check;
 mod events;
 pub mod lock;
 mod objects;
+pub mod offline;
 pub mod pages;
 mod prune;
 pub mod raw;
@@ -53,6 +54,8 @@ pub struct SqliteStore {
     key: AuditKey,
     keys: KeyTable,
     limits: Limits,
+    /// Rows of the log up to this number were pruned.
+    pruned_to: u64,
     worlds: AtomicU64,
     bytes: AtomicU64,
     /// Pages in the WAL after the newest commit.
@@ -97,6 +100,7 @@ impl SqliteStore {
         let wal_pages = Arc::new(AtomicU64::new(0));
         wal::watch(&mut db, wal_pages.clone()).map_err(|e| e.to_string())?;
         let keys = KeyTable::new(schema::key_rows(&db).map_err(|e| e.to_string())?, &ring);
+        let pruned = prune::newest(&db).map_err(|e| e.to_string())?;
         let numbers = Numbers::above(row.high_water);
         let store = Self {
             readers: Readers::new(&file),
@@ -104,6 +108,7 @@ impl SqliteStore {
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
             key,
             keys,
+            pruned_to: pruned.map_or(0, |cut| cut.seq),
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
@@ -156,6 +161,11 @@ impl SqliteStore {
     /// Bytes of an object from `at` to the end of a piece; none behind its end.
     pub fn piece(&self, object: &Object, at: u64) -> Result<Option<Bytes>, StoreError> {
         self.readers.with(|db| objects::read(db, object.id, at))
+    }
+
+    /// Up to which number the log was pruned; 0 when it never was.
+    pub fn pruned_to(&self) -> u64 {
+        self.pruned_to
     }
 
     /// The store's keys, as far as the keyring has them.

@@ -11,7 +11,7 @@ use super::raw;
 use crate::audit::log::{LogKind, LogRow};
 use crate::audit::world::WorldRow;
 use crate::path::WorldPath;
-use crate::store::{Body, ChainRow, Entry, Hash, Head, Headers, Row, Tag, hex};
+use crate::store::{Body, ChainRow, Entry, Hash, Head, Headers, Row, Tag, hex, unhex};
 
 const WORLD: &str = "id, path, seq, event_id, events, hmac, body_sha256, size, content_type, \
                      headers, modified_us, body, object, tail, hash_state, fault";
@@ -258,6 +258,30 @@ pub fn log(db: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<Lo
         })
     })?;
     rows.collect()
+}
+
+/// Adds a row to the log.
+pub fn insert_log(db: &Connection, row: &LogRow) -> rusqlite::Result<()> {
+    let hmac = unhex(&row.hmac);
+    db.prepare_cached(
+        "INSERT INTO log(seq, time_us, kind, path, hmac, content_type, size, writer, link, key, \
+         prev_mac, mac) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?
+    .execute(params![
+        row.seq as i64,
+        row.time_us,
+        row.kind as i64,
+        row.path,
+        hmac.as_ref().map_or(&[][..], |hmac| hmac),
+        row.content_type,
+        row.size as i64,
+        row.writer,
+        row.link,
+        row.key,
+        &row.prev_mac[..],
+        &row.mac[..],
+    ])?;
+    Ok(())
 }
 
 fn hash_or_zeros(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<Hash> {

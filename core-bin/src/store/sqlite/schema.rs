@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use crate::audit::keys::AuditKey;
 use crate::audit::log::genesis;
@@ -214,13 +214,14 @@ pub fn store_id(db: &Connection) -> rusqlite::Result<[u8; 16]> {
 
 /// A wrong key is found before anything is read or changed.
 fn check_key(db: &Connection, row: &StoreRow, key: &AuditKey) -> Result<(), String> {
-    let known: Option<Vec<u8>> = db
-        .query_row("SELECT key_id FROM key WHERE n = ?1", [row.key], |r| r.get(0))
-        .optional()
-        .map_err(|e| e.to_string())?;
-    if known.as_deref() == Some(&key.id[..]) {
-        return Ok(());
+    let rows = key_rows(db).map_err(|e| e.to_string())?;
+    match rows.iter().find(|(_, id)| *id == key.id) {
+        Some((n, _)) if *n == row.key => Ok(()),
+        Some(_) => Err("wrong key: it was replaced by another one in this data directory; start \
+                        with the new key and keep this one in the keyring; nothing was changed"
+            .to_owned()),
+        None => Err("wrong key: this data directory was written under another ELASTIK_KEY; \
+                     nothing was changed"
+            .to_owned()),
     }
-    Err("wrong key: this data directory was written under another ELASTIK_KEY; nothing was changed"
-        .to_owned())
 }
