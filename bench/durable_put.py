@@ -17,10 +17,10 @@ def one_run(binary: Path, connections: int, seconds: float, scratch: Path | None
         return load(core, connections, seconds, "PUT", "/home/bench/#", 100)
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = arguments(__doc__)
     parser.add_argument("--connections", type=int, default=64, help="concurrent clients (64)")
-    wish = parser.parse_args()
+    wish = parser.parse_args(argv)
     results: dict[str, list[Result]] = {}
     for _ in range(wish.rounds):
         for name, binary in binaries().items():

@@ -22,9 +22,11 @@ Everything here is resolved on first use (PEP 562), so that importing this packa
 
 import os as _os
 import sys as _sys
-from typing import TYPE_CHECKING
 
 __version__ = "9.0.0.dev0"
+
+# Type checkers take this name for true; importing it from typing would cost more than the rest.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from elastik.client import Elastik as Elastik

@@ -70,7 +70,9 @@ class MoveTo(Action):
         self.meta = meta
 
     def execute(self, ctx: Ctx) -> None:
-        """Put and delete."""
+        """Put and delete; nothing when the event is itself a DELETE, as a move's own last step."""
+        if ctx.method == "DELETE":
+            return
         ctx.e.put(self.dest, ctx.body, **self.meta)
         _delete_seen(ctx)
 
@@ -95,7 +97,9 @@ class Archive(Action):
         self.prefix = prefix
 
     def execute(self, ctx: Ctx) -> None:
-        """Put and delete."""
+        """Put and delete; nothing when the event is itself a DELETE."""
+        if ctx.method == "DELETE":
+            return
         name = ctx.path.rstrip("/").rpartition("/")[2] or "anon"
         ctx.e.put(f"{self.prefix.rstrip('/')}/{name}", ctx.body)
         _delete_seen(ctx)

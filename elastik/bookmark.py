@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from elastik.worlds import WorldRef
 
 # A position that is a little old costs repetitions after a crash, never losses.
-SAVE_EVERY_S = 0.2
+SAVE_EVERY_S = 0.05
 
 
 class Bookmark:

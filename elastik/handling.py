@@ -42,6 +42,7 @@ class Delivery:
         self.number = number
         self._routes = routes
         self._fetched: _Fetched | None = None
+        self._called = False
 
     def __call__(self) -> None:
         if self._fetched is None:
@@ -66,9 +67,10 @@ class Delivery:
                 # As in 8.3: nothing left to show to a handler that asks for nothing but a body.
                 complain(f"failed to fetch {ctx.path}: it is gone")
             else:
+                self._called = True
                 run_actions(handler(world.body, **chosen), ctx)
             self._routes.pop(0)
-        self._handled(self, not world.gone)
+        self._handled(self, self._called)
 
     @property
     def method(self) -> str:

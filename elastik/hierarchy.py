@@ -140,6 +140,8 @@ class Hierarchy(Verbs):
         if atomic:
             raise Unsupported("an atomic move needs a core with MOVE")
         pairs = [(source, target)]
+        if not recursive and not overwrite and self.exists(target):
+            raise FileExistsError(target)
         if recursive:
             names = self.ls(source, depth=-1)
             pairs = [(name, target + name[len(source) :]) for name in names]

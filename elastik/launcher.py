@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from elastik.settings import client_url, connect_host, default_url, parse_port
+from elastik.settings import client_url, connect_host, default_url, parse_port, write_token
 
 if TYPE_CHECKING:
     from elastik.client import Elastik
@@ -333,7 +333,7 @@ def _environment(
         "PORT": str(parse_port(chosen, "ELASTIK_PORT" if port is None else "port")),
         "KEY": _checked_key(key),
         "READ_TOKEN": os.environ.get("ELASTIK_READ_TOKEN", "") if read is None else read,
-        "WRITE_TOKEN": globals()["write_token"]() if write is None else write,
+        "WRITE_TOKEN": write_token() if write is None else write,
         "APPROVE_TOKEN": os.environ.get("ELASTIK_APPROVE_TOKEN", "")
         if approve is None
         else approve,

@@ -89,20 +89,20 @@ class Reactor:
         """True when there is a handler."""
         return bool(self._routes)
 
-    def on_startup(self, function: F) -> F:
+    def on_startup(self, func: F) -> F:
         """Decorator: call once before the first event, with `e` if it asks for it."""
-        self._startup.append(function)
-        return function
+        self._startup.append(func)
+        return func
 
-    def on_shutdown(self, function: F) -> F:
+    def on_shutdown(self, func: F) -> F:
         """Decorator: call when run() ends, in reverse order, with `e` if it asks for it."""
-        self._shutdown.append(function)
-        return function
+        self._shutdown.append(func)
+        return func
 
-    def on_lost(self, function: F) -> F:
+    def on_lost(self, func: F) -> F:
         """Decorator: call when events were lost, with `missed`, `reason`, `event`, `e` by name."""
-        self._lost.append(function)
-        return function
+        self._lost.append(func)
+        return func
 
     def clear_lifecycle_hooks(self) -> None:
         """Forget the startup, shutdown and loss hooks."""
@@ -198,7 +198,6 @@ class _Run:
         self._stopped = threading.Event()
         self._stream: EventStream | None = None
         self._lock = threading.Lock()
-        self._request_id = 0
 
     def stop(self) -> None:
         self._stopped.set()
@@ -273,22 +272,24 @@ class _Run:
 
     def _connect(self) -> EventStream:
         inline = self.client._knows("inline events")
+        before = self.client._newest_request
+        routes = list(self.reactor._routes)
         stream = self.client.listen(
-            "*" if len(self.reactor._routes) > 1 else next(iter(self.reactor._routes)),
+            routes[0] if len(routes) == 1 else "*",
             last_event_id=self.bookmark.position,
             inline=inline,
             max_inline=MAX_INLINE,
         )
         number = stream.headers.get("x-request-id", "")
-        before, self._request_id = self._request_id, int(number) if number.isdecimal() else 0
-        if not inline and self._request_id < before:
-            # An older core counts events from 1 after a restart: with the old position it would
-            # be silent until the count passes it. What came before the restart's end is lost.
-            stream.close()
-            self.tell_lost({"event": "lag", "missed": "unknown", "data": "the core restarted"})
-            self.bookmark.reset(0)
-            return self.client.listen("*", last_event_id=0)
-        return stream
+        if inline or not number.isdecimal() or int(number) > before:
+            return stream
+        # An older core counts events from 1 after a restart: asked to go on behind the old
+        # position it would be silent until its count passes that. Begin with its first one.
+        stream.close()
+        self.client._newest_request = int(number)
+        self.tell_lost({"event": "lag", "id": "", "data": "reason: the core restarted"})
+        self.bookmark.reset(0)
+        return self.client.listen("*", last_event_id=0)
 
     def delivery_of(self, event: Event) -> Delivery | None:
         """The work an event makes; None when there is none."""

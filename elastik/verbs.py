@@ -67,6 +67,8 @@ class Verbs:
         self._transport_made: Transport | None = None
         self._core_version: tuple[int, ...] | None = None
         self._lacks: set[str] = set()
+        # A core counts its requests: an answer with a lower number comes from a new process.
+        self._newest_request = 0
         self._etag_cache: dict[str, tuple[str, bytes]] = {}
         self._cache_lock = threading.Lock()
 
@@ -178,6 +180,9 @@ class Verbs:
                 break
             answer.read()
             time.sleep(pause)
+        number = answer.headers.get("x-request-id", "")
+        if number.isdecimal():
+            self._newest_request = max(self._newest_request, int(number))
         return answer
 
     def _knows(self, capability: str) -> bool:

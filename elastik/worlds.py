@@ -174,9 +174,9 @@ class WorldReader(io.RawIOBase):
         """Everything that is left."""
         return self.read()
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buf: WriteableBuffer) -> int:
         """Fill the buffer; 0 at the end."""
-        view = memoryview(buffer).cast("B")
+        view = memoryview(buf).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)

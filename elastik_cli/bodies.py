@@ -9,12 +9,13 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from elastik.headers import WIRE_HEADERS
 from elastik_cli.options import all_of
 from elastik_cli.session import Session
 from elastik_cli.terminal import is_terminal
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 Body: TypeAlias = "bytes | IO[bytes] | Iterable[bytes]"
 
@@ -50,7 +51,16 @@ def opened(
     else:
         if is_terminal(sys.stdin):
             session.say("reading standard input; Ctrl-D ends it")
-        yield sys.stdin.buffer
+        yield sys.stdin.buffer if sys.stdin.buffer.seekable() else arriving(sys.stdin.buffer)
+
+
+def arriving(source: Any) -> Iterator[bytes]:
+    """Pieces of a pipe or a terminal as they come; the first end is the end.
+
+    A terminal forgets its Ctrl-D: reading on after a short piece would ask for a second one.
+    """
+    while piece := source.read1(1 << 16):
+        yield piece
 
 
 @contextmanager
@@ -91,11 +101,16 @@ def headers_for(form: dict[str, Any]) -> dict[str, str]:
         if not colon or not name.strip():
             raise click.UsageError(f"not NAME:VALUE: {item!r}")
         headers[name.strip()] = value.strip()
+        if name.strip().lower() in WIRE_HEADERS:
+            raise click.UsageError(f"{name.strip()} is not yours to set")
     for item in form["meta"]:
         name, equals, value = item.partition("=")
         if not equals or not name:
             raise click.UsageError(f"not NAME=VALUE: {item!r}")
         headers[f"X-Meta-{name.replace('_', '-')}"] = value
+    for name, value in headers.items():
+        if not (name.isascii() and name.isprintable() and value.isprintable()):
+            raise click.UsageError(f"a header holds only printable characters: {name!r}")
     return headers
 
 

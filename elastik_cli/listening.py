@@ -24,7 +24,7 @@ from elastik_cli.session import Session
 from elastik_cli.workers import OnError, Workers
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 COLOURS = {"put": 32, "post": 33, "delete": 31}
 
@@ -43,10 +43,11 @@ class Printer:
         else:
             kind = self.out.style(event.kind, COLOURS.get(event.kind, 0))
             ident = "-" if event.id is None else str(event.id)
-            fields = [kind, ident, event.etag or "-", event.path]
+            rest = f"\t{ident}\t{event.etag or '-'}\t{event.path}"
             if self.out.human:
-                fields = [time.strftime("%H:%M:%S"), *fields[:2], event.etag[:13], event.path]
-            self.out.line("\t".join(fields))
+                rest = f"\t{ident}\t{event.etag[:13]}\t{event.path}"
+                self.out.text(time.strftime("%H:%M:%S") + "\t")
+            self.out.line(kind, rest)
         return True
 
     def gap(self, gap: Gap) -> None:
@@ -167,6 +168,7 @@ def build(session: Session, patterns: list[str], wish: dict[str, Any], argv: Any
         position=position,
         limits=Limits(count, wish["timeout"], wish["on_gap"] == "stop", wish["grace"], not_before),
         say=session.say,
+        note=session.note,
     )
 
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 
 
+class Shown(str):
+    """Text that a terminal may be given as it is."""
+
+
 class Output:
     """The answer's way out. Plain text and JSON are UTF-8 whatever the locale says."""
 
@@ -42,9 +46,9 @@ class Output:
         else:
             sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
 
-    def line(self, text: str) -> None:
-        """Write one line of an answer that may hold what other people wrote."""
-        self.text((escape(text) if is_terminal(sys.stdout) else text) + "\n")
+    def line(self, *parts: str) -> None:
+        """Write one line; what `style` has not yet made safe for a terminal is made so here."""
+        self.text("".join(p if isinstance(p, Shown) else self.style(p) for p in parts) + "\n")
 
     def record(self, record: Record) -> None:
         """Write one JSON line and send it on its way."""
@@ -56,8 +60,10 @@ class Output:
     def flush(self) -> None:
         sys.stdout.flush()
 
-    def style(self, text: str, *codes: int) -> str:
-        return styled(text, *codes) if self.coloured else text
+    def style(self, text: str, *codes: int) -> Shown:
+        """`text` without what could move a terminal's cursor, in ANSI style `codes`."""
+        safe = escape(text) if is_terminal(sys.stdout) else text
+        return Shown(styled(safe, *codes) if codes and self.coloured else safe)
 
     def rows(
         self,
@@ -87,21 +93,26 @@ class Output:
                 self.line(plain(record))
         return count
 
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Columns for a person: one named with a leading `>` is set to the right.
+
+        The last one is never cut, padded or folded, so that a path can be copied from it.
+        """
+        from rich.cells import cell_len  # a wide letter takes two cells
+
+        cells = [[escape(cell) for cell in row] for row in rows]
+        heads = [name.lstrip("> ") for name in columns]
+        widths = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
+        for number, row in enumerate([heads, *cells]):
+            padded = []
+            for cell, width, name in zip(row[:-1], widths, columns, strict=False):
+                gap = " " * (width - cell_len(cell))
+                padded.append(gap + cell if name.startswith(">") else cell + gap)
+            text = "  ".join([*padded, row[-1]])
+            self.line(self.style(text, 2) if number == 0 else text)
+
     def console(self) -> Console:
         """rich's console on stdout; for terminals only, because it cuts long cells."""
         from rich.console import Console
 
         return Console(no_color=not self.coloured, highlight=False, markup=False, emoji=False)
-
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table for a person: a column named with a leading `>` is set to the right."""
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
-        for name in columns:
-            justify = "right" if name.startswith(">") else "left"
-            table.add_column(name.lstrip(">"), justify=justify, overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(escape(cell)) for cell in row))
-        self.console().print(table)

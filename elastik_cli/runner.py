@@ -60,9 +60,10 @@ class Runner:
         position: Position,
         limits: Limits,
         say: Callable[[str], None],
+        note: Callable[[str], None],
     ) -> None:
         self.inbox, self.feed, self.handler, self.workers = inbox, feed, handler, workers
-        self.position, self.limits, self.say = position, limits, say
+        self.position, self.limits, self.say, self.note = position, limits, say, note
         self.taken = self.open = self.failed = 0
         self.signalled: list[int] = []
         self.verdict: Exit | None = None
@@ -214,6 +215,7 @@ class Runner:
 
     def _connect(self) -> None:
         if not self._connected:
+            self.note("listening")
             notify.tell("READY=1", "STATUS=listening")
         else:
             self.say("connected again")

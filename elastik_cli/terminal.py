@@ -31,7 +31,7 @@ def escape(text: str) -> str:
     """`text` with everything that could move a cursor or hide a letter shown as an escape."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else _visible(c) for c in text)
+    return "".join(c if c.isprintable() or c == "\t" else _visible(c) for c in text)
 
 
 def _visible(char: str) -> str:

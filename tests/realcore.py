@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import os
 import re
@@ -10,13 +11,16 @@ import select
 import socket
 import subprocess
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 KEY = "0123456789abcdef0123456789abcdef"
 READ, WRITE, APPROVE = "r-token-for-tests", "w-token-for-tests", "a-token-for-tests"
-BANNER = re.compile(rb" on (http://\S+)/\s*$")
+BANNER = re.compile(rb" on (https?://\S+)/\s*$")
 START_SECONDS = 20
 
 
@@ -170,6 +174,26 @@ def fields_of(frame: str) -> dict[str, str]:
             name, _, value = value.partition(": ")
         found[name] = value
     return found
+
+
+def wait_for(claim: Callable[[], bool], seconds: float = 10) -> bool:
+    """Ask again and again until the claim holds; False when it never did."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if claim():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def scoped_token(
+    name: str, secret: str, tier: str, prefix: str, expires: datetime | None = None
+) -> str:
+    """One entry of a tokens file."""
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    text = f'[[token]]\nname = "{name}"\nsha256 = "{digest}"\n'
+    text += f'tier = "{tier}"\nprefix = "{prefix}"\n'
+    return text + (f"expires = {expires.isoformat()}\n" if expires else "")
 
 
 def free_port() -> int:

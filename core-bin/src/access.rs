@@ -31,6 +31,8 @@ pub struct Identity {
     pub scope: Option<Arc<Pattern>>,
     /// From then on the token is unknown.
     pub expires: Option<SystemTime>,
+    /// SHA-256 of the token: tells one token's requests from another's.
+    pub digest: [u8; 32],
     /// Came as Basic, which a browser sends by itself, other sites' requests included.
     pub ambient: bool,
 }
@@ -46,9 +48,13 @@ impl Identity {
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
     Read(&'a WorldPath),
-    /// Lists, usage and counters.
+    /// Lists of worlds.
     Look,
+    /// Numbers about the whole store.
+    Survey,
     Listen,
+    /// Writes to several worlds, each judged besides.
+    Batch,
     Write(&'a WorldPath),
     Delete(&'a WorldPath),
 }
@@ -64,14 +70,8 @@ pub struct Denied {
 /// All tokens that are known, as digests.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
-    known: Vec<Known>,
+    known: Vec<Identity>,
     reads_are_public: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Known {
-    digest: [u8; 32],
-    identity: Identity,
 }
 
 impl Tokens {
@@ -80,9 +80,16 @@ impl Tokens {
         let tiers = [(read, Tier::Read), (write, Tier::Write), (approve, Tier::Approve)];
         let known = tiers.into_iter().filter_map(|(token, tier)| {
             let digest = Sha256::digest(token?).into();
-            Some(Known { digest, identity: Identity { tier, ..Identity::default() } })
+            Some(Identity { tier, digest, ..Identity::default() })
         });
         Self { known: known.collect(), reads_are_public: read.is_none() }
+    }
+
+    /// These tokens and others, each with a name and a scope of its own.
+    pub fn with(&self, scoped: impl IntoIterator<Item = Identity>) -> Self {
+        let mut all = self.clone();
+        all.known.extend(scoped);
+        all
     }
 
     pub fn has_read(&self) -> bool {
@@ -98,7 +105,7 @@ impl Tokens {
     }
 
     fn has(&self, tier: Tier) -> bool {
-        self.known.iter().any(|known| known.identity.tier == tier)
+        self.known.iter().any(|known| known.tier == tier && known.scope.is_none())
     }
 
     /// Whose `Authorization` this is; anonymous when it is missing, malformed or unknown.
@@ -107,19 +114,21 @@ impl Tokens {
             return Identity::default();
         };
         let digest: [u8; 32] = Sha256::digest(&token).into();
+        Identity { ambient, ..self.find(&digest) }
+    }
+
+    /// Whom a token's digest belongs to now; anonymous when it is unknown or has expired.
+    pub fn find(&self, digest: &[u8; 32]) -> Identity {
         // Every digest is compared, whatever the earlier ones gave.
         let mut found = Identity::default();
         for known in &self.known {
-            let equal: bool = known.digest.ct_eq(&digest).into();
-            if equal && known.identity.tier > found.tier {
-                found = known.identity.clone();
+            let equal: bool = known.digest.ct_eq(digest).into();
+            if equal && known.tier > found.tier {
+                found = known.clone();
             }
         }
-        if found.expires.is_some_and(|end| SystemTime::now() >= end) {
-            return Identity::default();
-        }
-        found.ambient = ambient;
-        found
+        let expired = found.expires.is_some_and(|end| SystemTime::now() >= end);
+        if expired { Identity::default() } else { found }
     }
 
     /// Whether `who` may do `what`.
@@ -136,6 +145,9 @@ impl Tokens {
             Action::Read(path) | Action::Write(path) | Action::Delete(path) if !who.sees(path) => {
                 Err(Denied { known, why: "the token is for other worlds" })
             }
+            Action::Survey if who.scope.is_some() => {
+                Err(Denied { known, why: "the token is for some worlds only" })
+            }
             _ => Ok(()),
         }
     }
@@ -144,10 +156,10 @@ impl Tokens {
         let reader = if self.reads_are_public { Tier::Anonymous } else { Tier::Read };
         let write_why = "write requires token; system worlds need approve token";
         match what {
-            Action::Read(_) | Action::Look => (reader, "read requires read token"),
+            Action::Read(_) | Action::Look | Action::Survey => (reader, "read requires read token"),
             Action::Listen => (reader, "listen requires read token"),
             Action::Write(path) if path.is_system() => (Tier::Approve, write_why),
-            Action::Write(_) => (Tier::Write, write_why),
+            Action::Write(_) | Action::Batch => (Tier::Write, write_why),
             Action::Delete(_) => {
                 (Tier::Approve, "delete requires token; system worlds need approve token")
             }
@@ -217,7 +229,9 @@ mod tests {
         let table = [
             (Action::Read(&home), Tier::Read),
             (Action::Look, Tier::Read),
+            (Action::Survey, Tier::Read),
             (Action::Listen, Tier::Read),
+            (Action::Batch, Tier::Write),
             (Action::Write(&home), Tier::Write),
             (Action::Write(&tmp), Tier::Write),
             (Action::Write(&var), Tier::Write),
@@ -242,6 +256,33 @@ mod tests {
         let public = Tokens::new(None, None, Some("a"));
         assert!(public.may(&nobody, Action::Read(&home)).is_ok());
         assert!(public.may(&nobody, Action::Write(&home)).is_err());
+    }
+
+    #[test]
+    fn a_scoped_token_has_only_its_worlds() {
+        let scope = Some(Arc::new(Pattern::parse("home/sensor/b1/*").unwrap()));
+        let digest = Sha256::digest("s").into();
+        let board = Identity { tier: Tier::Write, digest, scope, ..Identity::default() };
+        let tokens = tokens().with([board]);
+        let who = tokens.identify(Some(b"Bearer s"));
+        for (path, sees) in
+            [("home/sensor/b1/t", true), ("home/sensor/b10/t", false), ("home/sensor/b1", false)]
+        {
+            let path = WorldPath::parse(path).unwrap();
+            assert_eq!(tokens.may(&who, Action::Read(&path)).is_ok(), sees, "{path}");
+            assert_eq!(tokens.may(&who, Action::Write(&path)).is_ok(), sees, "{path}");
+            assert!(tokens.may(&who, Action::Delete(&path)).is_err());
+        }
+        assert!(tokens.may(&who, Action::Look).is_ok() && tokens.may(&who, Action::Listen).is_ok());
+        assert!(tokens.may(&who, Action::Survey).is_err());
+    }
+
+    #[test]
+    fn an_expired_token_is_unknown() {
+        let digest = Sha256::digest("s").into();
+        let expires = Some(SystemTime::UNIX_EPOCH);
+        let old = Identity { tier: Tier::Write, digest, expires, ..Identity::default() };
+        assert_eq!(tokens().with([old]).identify(Some(b"Bearer s")).tier, Tier::Anonymous);
     }
 
     proptest! {

@@ -11,6 +11,7 @@ pub mod access;
 pub mod audit;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod engine;
 pub mod http;
 pub mod maintain;

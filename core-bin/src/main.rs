@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use elastik_core::access::Tokens;
 use elastik_core::config::{self, Command, Config, Failure};
 use elastik_core::engine::{self, Engine};
-use elastik_core::http::{self, Door, Limits, Options};
-use elastik_core::{VERSION, maintain, stop};
-use tokio::net::TcpListener;
+use elastik_core::http::{self, Door, Limits, Listener, Options, Tls};
+use elastik_core::{VERSION, descriptors, maintain, stop};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
 fn main() -> ExitCode {
@@ -62,6 +63,7 @@ fn engine_settings(config: &Config) -> engine::Settings {
         max_world_bytes: config.max_world_bytes,
         max_memory_bytes: config.max_memory_bytes,
         max_storage_bytes: config.max_storage_bytes,
+        rules: config.rules.clone(),
         max_group_worlds: config.max_group_worlds,
         max_group_bytes: config.max_group_bytes,
         ring_events: config.listen_replay_max,
@@ -71,36 +73,78 @@ fn engine_settings(config: &Config) -> engine::Settings {
 }
 
 async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result<(), String> {
-    let listener = bind(&config.host, config.port).await?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    eprint!("{}", config.banner(VERSION, address));
+    // Whoever reads the banner may send a signal at once.
+    let asks = stop::Asks::new()?;
+    let listeners = listen(&config).await?;
+    let tls = match config.tls.clone() {
+        Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+        None => None,
+    };
+    let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
+    let (stop, stopping) = watch::channel(false);
+    let options = door_options(&config, config.all_tokens()?);
+    let door = Arc::new(Door::new(engine.clone(), options, stopping));
     let limits = Limits {
         connections: config.max_connections,
         head: config.head_timeout,
         write: config.write_timeout,
         shutdown: config.shutdown_deadline,
     };
-    let options = Options {
-        tokens: config.tokens,
-        persist_headers: config.persist_headers,
-        deny_headers: config.deny_headers,
-        body_timeout: config.body_timeout,
-        heartbeat: config.heartbeat,
-        max_listen_connections: config.max_listen_connections,
-        trace: config.trace,
+    let server = tokio::spawn(http::serve(listeners, tls.clone(), door.clone(), limits));
+    eprint!("{}", config.banner(VERSION, &addresses));
+    let outcome = tokio::select! {
+        outcome = stop::reason(asks, &engine, eof, limits.shutdown) => outcome,
+        never = reload(&config, tls, &door) => never,
     };
-    let (stop, stopping) = watch::channel(false);
-    let door = Arc::new(Door::new(engine.clone(), options, stopping));
-    let server = tokio::spawn(http::serve(listener, door, limits));
-    let outcome = stop::reason(&engine, eof, limits.shutdown).await;
     let _ = stop.send(true);
     server.await.map_err(|error| format!("server failed: {error}"))?;
     outcome
 }
 
-async fn bind(host: &str, port: u16) -> Result<TcpListener, String> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    TcpListener::bind((bare, port))
-        .await
-        .map_err(|error| format!("bind {host}:{port} failed: {error}"))
+/// Sockets that a service manager opened take the place of the TCP address.
+async fn listen(config: &Config) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
+    for fd in descriptors::sockets(|name| std::env::var(name).ok())? {
+        let inherited = Listener::inherited(fd);
+        listeners.push(inherited.map_err(|error| format!("LISTEN_FDS: no socket: {error}"))?);
+    }
+    if listeners.is_empty() {
+        listeners.push(Listener::tcp(&config.host, config.port).await?);
+    }
+    if let Some(path) = &config.unix_socket {
+        listeners.push(Listener::unix(path)?);
+    }
+    Ok(listeners)
+}
+
+fn door_options(config: &Config, tokens: Tokens) -> Options {
+    Options {
+        tokens,
+        persist_headers: config.persist_headers.clone(),
+        deny_headers: config.deny_headers.clone(),
+        cors_origins: config.cors_origins.clone(),
+        body_timeout: config.body_timeout,
+        heartbeat: config.heartbeat,
+        max_listen_connections: config.max_listen_connections,
+        min_free: config.min_free,
+        access_log: config.access_log,
+    }
+}
+
+/// Reads the tokens file and the certificate again at each SIGHUP; what is no good changes
+/// nothing. Without either, the signal keeps its usual meaning.
+async fn reload(config: &Config, tls: Option<Arc<Tls>>, door: &Door) -> Result<(), String> {
+    if config.tokens_file.is_none() && tls.is_none() {
+        return std::future::pending().await;
+    }
+    let mut hangups = stop::on(SignalKind::hangup())?;
+    while hangups.recv().await.is_some() {
+        let tokens = config.all_tokens().map(|tokens| door.set_tokens(tokens));
+        let certificate = tls.as_ref().map_or(Ok(()), |tls| tls.reload());
+        match tokens.and(certificate) {
+            Ok(()) => eprintln!("elastik-core: reloaded"),
+            Err(error) => eprintln!("elastik-core: reload failed, going on as before: {error}"),
+        }
+    }
+    std::future::pending().await
 }

@@ -55,6 +55,21 @@ impl Pattern {
         last.matches(segment, self.open) && (self.open || rest.next().is_none())
     }
 
+    /// Whether everything below a path matches, also what is not there yet.
+    pub fn covers(&self, path: &WorldPath) -> bool {
+        let Some((last, firsts)) = self.segments.split_last().filter(|_| self.open) else {
+            return false;
+        };
+        let mut rest = path.as_str().split('/');
+        for glob in firsts {
+            if !rest.next().is_some_and(|segment| glob.matches(segment, false)) {
+                return false;
+            }
+        }
+        // Either the path itself matches, or the last segment is a star alone.
+        rest.next().map_or(last.is_empty(), |segment| last.matches(segment, true))
+    }
+
     /// Whether a world that lives in memory could match.
     pub fn may_match_memory(&self) -> bool {
         let only = self.segments.len() == 1;
@@ -68,6 +83,10 @@ impl Pattern {
 }
 
 impl Glob {
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(String::is_empty)
+    }
+
     /// With `open`, the end of the segment may be anything.
     fn matches(&self, segment: &str, open: bool) -> bool {
         let Some((first, others)) = self.0.split_first() else { return false };
@@ -187,6 +206,26 @@ mod tests {
         ];
         for (text, error) in table {
             assert_eq!(Pattern::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_covers_all_below_a_path() {
+        let table = [
+            ("*", true),
+            ("home/*", true),
+            ("home/a/*", true),
+            ("home/a*", true),
+            ("home/*/*", true),
+            ("home/a", false),
+            ("home/a/b*", false),
+            ("home/a/*/c", false),
+            ("home/ab/*", false),
+            ("tmp/*", false),
+        ];
+        let path = WorldPath::parse("home/a").unwrap();
+        for (text, covers) in table {
+            assert_eq!(Pattern::parse(text).unwrap().covers(&path), covers, "{text}");
         }
     }
 

@@ -2,14 +2,13 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::mem::ManuallyDrop;
-use std::os::fd::FromRawFd;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{interval, sleep};
 
+use crate::descriptors;
 use crate::engine::Engine;
 
 /// How often the store is asked whether it still takes writes.
@@ -21,11 +20,7 @@ pub type Eof = oneshot::Receiver<()>;
 /// Watches an inherited descriptor from a thread of its own: when its other ends are all closed,
 /// the parent is gone.
 pub fn watch_descriptor(fd: i32) -> Result<Eof, String> {
-    // SAFETY: the number is the caller's word that this descriptor was inherited for us. It is
-    // never closed (ManuallyDrop), and a number that is not open is refused below.
-    #[allow(unsafe_code)]
-    let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
-    file.metadata().map_err(|error| format!("file descriptor {fd} to watch: {error}"))?;
+    let mut file = File::from(descriptors::inherited(fd)?);
     let (sender, receiver) = oneshot::channel();
     let watch = move || {
         let mut buffer = [0; 64];
@@ -47,9 +42,26 @@ pub fn watch_descriptor(fd: i32) -> Result<Eof, String> {
     Ok(receiver)
 }
 
+/// The signals that ask the program to stop, handled from now on.
+pub struct Asks {
+    term: Signal,
+    int: Signal,
+}
+
+impl Asks {
+    pub fn new() -> Result<Self, String> {
+        Ok(Self { term: on(SignalKind::terminate())?, int: on(SignalKind::interrupt())? })
+    }
+}
+
 /// Waits for the reason to stop. An `Err` makes the exit code 1.
-pub async fn reason(engine: &Engine, eof: Option<Eof>, grace: Duration) -> Result<(), String> {
-    let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+pub async fn reason(
+    asks: Asks,
+    engine: &Engine,
+    eof: Option<Eof>,
+    grace: Duration,
+) -> Result<(), String> {
+    let Asks { mut term, mut int } = asks;
     let asked = async {
         tokio::select! {
             _ = term.recv() => eprintln!("elastik-core: shutdown signal received"),
@@ -72,7 +84,7 @@ pub async fn reason(engine: &Engine, eof: Option<Eof>, grace: Duration) -> Resul
     }
 }
 
-fn on(kind: SignalKind) -> Result<Signal, String> {
+pub fn on(kind: SignalKind) -> Result<Signal, String> {
     signal(kind).map_err(|error| format!("no signal handler: {error}"))
 }
 

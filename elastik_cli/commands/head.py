@@ -25,4 +25,4 @@ def command(session, path):
         session.out.record({"path": path, **headers})
         return
     for name, value in headers.items():
-        session.out.line(f"{session.out.style(name, 36)}: {value}")
+        session.out.line(session.out.style(name, 36), f": {value}")

@@ -28,4 +28,4 @@ def command(session, prefix):
         session.out.line(session.out.style(prefix, 1))
     stored = set(paths)
     for branches, name, path in browse.draw(browse.grow(paths, prefix), prefix):
-        session.out.line(branches + (name if path in stored else session.out.style(name, 1, 34)))
+        session.out.line(branches, name if path in stored else session.out.style(name, 1, 34))

@@ -12,7 +12,12 @@ NAMES = ["a", "a/b", "a/b/c", "a!", "d/e/f", "d/e/g", "z é", "d0"]
 @pytest.fixture(scope="module")
 def shelf(shared_core):
     for name in NAMES:
-        assert shared_core.put(f"/home/shelf/{name.replace(' ', '%20').replace('é', '%C3%A9')}", b"x").status == 201
+        assert (
+            shared_core.put(
+                f"/home/shelf/{name.replace(' ', '%20').replace('é', '%C3%A9')}", b"x"
+            ).status
+            == 201
+        )
     shared_core.put("/tmp/shelf/m", b"xyz")
     shared_core.put("/home/shelf0", b"not below")
     return shared_core
@@ -54,9 +59,13 @@ def test_a_line_tells_what_head_tells(shelf):
     path, size, etag, kind, modified, events = line.split("\t")
     head = shelf.request("HEAD", f"/{path}")
     assert (size, f'"{etag}"', kind, events) == (
-        head.headers["content-length"], head.etag, head.headers["content-type"], "1",
+        head.headers["content-length"],
+        head.etag,
+        head.headers["content-type"],
+        "1",
     )
-    assert modified.startswith("20") and modified.endswith("Z")
+    assert modified.startswith("20")
+    assert modified.endswith("Z")
 
 
 def test_json_lines_by_accept(shelf):
@@ -64,7 +73,10 @@ def test_json_lines_by_accept(shelf):
     assert reply.headers["content-type"] == "application/jsonl"
     (row,) = [json.loads(line) for line in reply.body.splitlines()]
     assert {k: row[k] for k in ("path", "size", "type", "events")} == {
-        "path": "tmp/shelf/m", "size": 3, "type": "application/octet-stream", "events": 1,
+        "path": "tmp/shelf/m",
+        "size": 3,
+        "type": "application/octet-stream",
+        "events": 1,
     }
     assert row["etag"].startswith("sha256-")
     folded = shelf.get("/proc/list/?depth=1", accept="application/jsonl").body.splitlines()

@@ -172,6 +172,35 @@ def test_an_id_above_the_newest_says_so_and_swallows_nothing(core):
         assert listener.event()["path"] == "/home/b"
 
 
+def test_what_the_ring_no_longer_holds_is_told_once(start_core):
+    core = start_core(env={"ELASTIK_LISTEN_REPLAY_MAX": "16"})
+    with core.listen() as listener:
+        first = int(put_and_see(core, listener, "/tmp/first")["id"])
+    for n in range(40):
+        core.put("/tmp/a", b"%d" % n)
+    with core.listen("tmp/*", last_event_id=str(first)) as listener:
+        lag = listener.event()
+        assert (lag["event"], lag["missed"]) == ("lag", "24")
+        assert [int(listener.event()["id"]) for _ in range(16)] == list(
+            range(first + 25, first + 41)
+        )
+    # Nothing that this pattern could match is missing, so nothing is said.
+    core.put("/home/a", b"x")
+    with core.listen("home/*", last_event_id=str(first)) as listener:
+        assert listener.event()["path"] == "/home/a"
+
+
+def test_durable_events_beyond_the_ring_come_from_the_log(start_core):
+    core = start_core(env={"ELASTIK_LISTEN_REPLAY_MAX": "16"})
+    with core.listen() as listener:
+        first = int(put_and_see(core, listener, "/home/first")["id"])
+    for n in range(1, 1101):
+        core.put(f"/home/{n % 7}", b"%d" % n)
+    with core.listen("home/*", last_event_id=str(first)) as listener:
+        numbers = [int(listener.event()["id"]) for _ in range(1100)]
+    assert numbers == list(range(first + 1, first + 1101))
+
+
 def test_listening_needs_the_read_token(core):
     reply = core.request("GET", "/listen/*", token=None)
     assert (reply.status, reply.body) == (401, b"auth required: listen requires read token\n")

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 KINDS = pytest.mark.parametrize("namespace", ["home", "tmp"])
-ALLOWED = "GET, HEAD, PUT, POST, DELETE, OPTIONS"
+ALLOWED = "GET, HEAD, PUT, POST, DELETE, OPTIONS, PATCH, COPY, MOVE"
 
 
 @KINDS

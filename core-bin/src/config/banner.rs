@@ -4,12 +4,18 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use super::Config;
+use crate::http::Address;
 
 impl Config {
-    /// The lines for stderr, with the address that is really listened on.
-    pub fn banner(&self, version: &str, address: SocketAddr) -> String {
+    /// The lines for stderr, with the addresses that are really listened on.
+    pub fn banner(&self, version: &str, addresses: &[Address]) -> String {
+        let mut urls = addresses.iter().map(|address| self.url(address));
+        let first = urls.next().unwrap_or_default();
+        let mut out = format!("elastik-core v{version} on {first}\n");
+        for url in urls {
+            let _ = writeln!(out, "also on: {url}");
+        }
         let data = std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone());
-        let mut out = format!("elastik-core v{version} on http://{address}/\n");
         let _ = writeln!(out, "data:    {}", data.display());
         out.push_str("auth:\n");
         let tokens = &self.tokens;
@@ -20,15 +26,35 @@ impl Config {
         for warning in &self.warnings {
             let _ = writeln!(out, "  warning: {warning}");
         }
-        if !tokens.has_read() && !address.ip().is_loopback() {
-            let _ = writeln!(
-                out,
-                "  WARNING: reads are public on non-loopback interface {}; set \
-                 ELASTIK_READ_TOKEN to gate reads.",
-                address.ip()
-            );
+        if !tokens.has_read() {
+            for address in addresses.iter().filter_map(open) {
+                let _ = writeln!(
+                    out,
+                    "  WARNING: reads are public on non-loopback interface {}; set \
+                     ELASTIK_READ_TOKEN to gate reads.",
+                    address.ip()
+                );
+            }
         }
         out
+    }
+
+    fn url(&self, address: &Address) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        match address {
+            Address::Tcp(Some(address)) => format!("{scheme}://{address}/"),
+            Address::Tcp(None) => "an unknown address".to_owned(),
+            Address::Unix(Some(path)) => format!("unix:{}", path.display()),
+            Address::Unix(None) => "an unnamed Unix socket".to_owned(),
+        }
+    }
+}
+
+/// An address that others can reach.
+fn open(address: &Address) -> Option<SocketAddr> {
+    match address {
+        Address::Tcp(Some(address)) if !address.ip().is_loopback() => Some(*address),
+        _ => None,
     }
 }
 

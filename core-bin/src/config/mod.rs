@@ -4,11 +4,13 @@ mod banner;
 mod given;
 pub mod help;
 mod table;
+mod tokens;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
+use crate::engine::Rules;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -52,6 +54,7 @@ pub struct Config {
     /// None: no limit.
     pub max_storage_bytes: Option<u64>,
     pub max_listen_connections: usize,
+    pub rules: Rules,
     pub max_group_worlds: usize,
     pub max_group_bytes: u64,
     pub listen_replay_max: usize,
@@ -66,9 +69,26 @@ pub struct Config {
     pub body_timeout: Option<Duration>,
     pub write_timeout: Option<Duration>,
     pub exit_on_eof: Option<i32>,
-    pub trace: bool,
+    pub unix_socket: Option<PathBuf>,
+    /// Certificate chain and private key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    pub tokens_file: Option<PathBuf>,
+    pub cors_origins: Vec<String>,
+    /// Bytes.
+    pub min_free: Option<u64>,
+    pub access_log: bool,
     /// Told in the banner; none of them stops the start.
     pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// The three tiers and what the tokens file holds now.
+    pub fn all_tokens(&self) -> Result<Tokens, String> {
+        match &self.tokens_file {
+            Some(path) => Ok(self.tokens.with(tokens::read(path)?)),
+            None => Ok(self.tokens.clone()),
+        }
+    }
 }
 
 /// Reads the arguments (without the program's name) and the environment.
@@ -101,6 +121,10 @@ impl Reader<'_> {
         given::value(setting, &self.flags, self.env)
     }
 
+    fn text(&self, name: &str) -> Result<String, String> {
+        Ok(self.given(name)?.map_or_else(String::new, |given| given.text))
+    }
+
     fn count(&self, name: &str, default: usize) -> Result<usize, String> {
         values::count(self.given(name)?.as_ref(), default)
     }
@@ -126,6 +150,7 @@ impl Reader<'_> {
             max_memory_bytes: self.bytes("max-memory-bytes", 256 << 20)?,
             max_storage_bytes: values::quota(self.given("max-storage-bytes")?.as_ref())?,
             max_listen_connections: self.count("max-listen-connections", 1024)?,
+            rules: Rules::parse(&self.text("history")?, &self.text("lifetime")?)?,
             max_group_worlds: self.count("max-group-worlds", 10_000)?,
             max_group_bytes: self.bytes("max-group-bytes", 64 << 20)?,
             listen_replay_max: self.count("listen-replay-max", 1024)?,
@@ -140,7 +165,12 @@ impl Reader<'_> {
             body_timeout: self.timeout("body-timeout", 30)?,
             write_timeout: self.timeout("write-timeout", 60)?,
             exit_on_eof: values::descriptor(self.given("exit-on-eof")?.as_ref())?,
-            trace: values::switch(self.given("trace-pipeline")?.as_ref())?,
+            unix_socket: self.path("unix-socket")?,
+            tls: self.tls()?,
+            tokens_file: self.path("tokens-file")?,
+            cors_origins: values::list(self.given("cors-origins")?.as_ref()),
+            min_free: Some(self.bytes("min-free", 64 << 20)?).filter(|bytes| *bytes > 0),
+            access_log: self.switch("access-log")? || self.switch("trace-pipeline")?,
             warnings: Vec::new(),
         };
         Ok(Config { warnings, ..config })
@@ -154,6 +184,27 @@ impl Reader<'_> {
 
     fn seconds(&self, name: &str, default: u64) -> Result<Duration, String> {
         values::seconds(self.given(name)?.as_ref(), Duration::from_secs(default))
+    }
+
+    fn switch(&self, name: &str) -> Result<bool, String> {
+        values::switch(self.given(name)?.as_ref())
+    }
+
+    /// Empty is none.
+    fn path(&self, name: &str) -> Result<Option<PathBuf>, String> {
+        Ok(self
+            .given(name)?
+            .map(|given| given.text)
+            .filter(|text| !text.is_empty())
+            .map(Into::into))
+    }
+
+    fn tls(&self) -> Result<Option<(PathBuf, PathBuf)>, String> {
+        match (self.path("tls-cert")?, self.path("tls-key")?) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some((cert, key))),
+            _ => Err("TLS needs both --tls-cert and --tls-key".to_owned()),
+        }
     }
 
     fn heartbeat(&self) -> Result<Duration, String> {

@@ -93,6 +93,20 @@ pub const SETTINGS: &[Setting] = &[
         "all bodies on disk; 0 is unlimited",
     ),
     plain(
+        "history",
+        "ELASTIK_HISTORY",
+        "none kept",
+        "rules",
+        "old versions to keep: PATTERN=20, =30d or =10MiB, by commas; several limits all hold",
+    ),
+    plain(
+        "lifetime",
+        "ELASTIK_LIFETIME",
+        "for ever",
+        "rules",
+        "how long worlds live after a PUT: PATTERN=90s, =12h or =30d, by commas",
+    ),
+    plain(
         "max-group-worlds",
         "ELASTIK_MAX_GROUP_WORLDS",
         "10000",
@@ -191,13 +205,50 @@ pub const SETTINGS: &[Setting] = &[
         "for a client that takes nothing of what is sent; 0 is none",
     ),
     plain(
+        "unix-socket",
+        "ELASTIK_UNIX_SOCKET",
+        "",
+        "path",
+        "listen on this Unix socket too; only its owner may connect",
+    ),
+    plain(
+        "tls-cert",
+        "ELASTIK_TLS_CERT",
+        "",
+        "path",
+        "certificate chain (PEM): TCP speaks TLS; read again on SIGHUP",
+    ),
+    plain("tls-key", "ELASTIK_TLS_KEY", "", "path", "private key (PEM) of that certificate"),
+    plain(
+        "tokens-file",
+        "ELASTIK_TOKENS_FILE",
+        "",
+        "path",
+        "scoped tokens (TOML); read again on SIGHUP",
+    ),
+    plain(
+        "cors-origins",
+        "ELASTIK_CORS_ORIGINS",
+        "",
+        "list",
+        "origins whose pages may use the core from a browser, by commas; * is any",
+    ),
+    plain(
+        "min-free",
+        "ELASTIK_MIN_FREE",
+        "67108864",
+        "bytes",
+        "free space on the disk below which /proc/ready says no; 0 is none",
+    ),
+    switch("access-log", "ELASTIK_ACCESS_LOG", "one structured line on stderr for each request"),
+    plain(
         "exit-on-eof",
         "ELASTIK_EXIT_ON_EOF",
         "",
         "descriptor",
         "stop when this inherited file descriptor ends",
     ),
-    switch("trace-pipeline", "ELASTIK_TRACE_PIPELINE", "one line on stderr for each request"),
+    switch("trace-pipeline", "ELASTIK_TRACE_PIPELINE", "the old name of access-log"),
 ];
 
 /// The setting called `name`.

@@ -2,16 +2,18 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::hub::Hub;
+use crate::path::WorldPath;
 use crate::store::memory::{MemoryStore, Plan, signed};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    Done, Driver, Event, Fate, NewBytes, Numbers, Object, Op, Refusal, Verb, Write, now_us,
+    Conditions, Done, Driver, Event, Fate, Link, NewBytes, Numbers, Object, Op, Refusal, Verb,
+    Write, now_us,
 };
 
 /// What may wait at the most: ops, and bytes that are in hand.
@@ -26,7 +28,11 @@ const BATCH_BYTES: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often an idle writer looks whether something can be freed.
-const IDLE: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How often worlds are looked for whose time has come, and how many go in one turn.
+const EXPIRY: Duration = Duration::from_secs(1);
+const EXPIRED: usize = 1000;
 
 pub type Answer = Result<Vec<Done>, Refusal>;
 
@@ -186,7 +192,7 @@ fn in_hand(write: &Write) -> usize {
             NewBytes::Chunks(chunks) => chunks.iter().map(Bytes::len).sum(),
             NewBytes::Staged(_) => 0,
         },
-        Verb::Delete | Verb::Bury { .. } | Verb::Guard => 0,
+        Verb::Delete | Verb::Purge | Verb::Bury { .. } | Verb::Guard => 0,
     };
     write.ops.iter().map(body).sum()
 }
@@ -194,9 +200,10 @@ fn in_hand(write: &Write) -> usize {
 impl Works {
     /// The writer's thread: until the queue is closed and empty.
     pub fn run(&self, checkpoints: mpsc::SyncSender<()>) {
-        let mut tidy = false;
+        let (mut tidy, mut looked) = (false, Instant::now());
         while let Some((jobs, stage)) = self.queue.take(!tidy) {
             let idle = jobs.is_empty() && stage.is_none();
+            self.expire(&mut looked);
             self.commit(jobs);
             if let Some(stage) = stage {
                 self.stage(stage);
@@ -207,6 +214,22 @@ impl Works {
                 let _ = self.store.checkpoint_by_writer();
             }
             tidy = if idle && !tidy { self.store.sweep_if_held() } else { self.store.sweep() };
+        }
+    }
+
+    /// Deletes worlds whose time has come, once a second, a bounded number a turn.
+    fn expire(&self, looked: &mut Instant) {
+        if looked.elapsed() < EXPIRY {
+            return;
+        }
+        *looked = Instant::now();
+        self.hub.settle(self.memory.expire(&self.numbers, now_us(), EXPIRED));
+        let due = self.store.expired(now_us(), EXPIRED).unwrap_or_default();
+        for page in due.chunks(BATCH_OPS) {
+            let writes: Vec<Write> = page.iter().map(expiry).collect();
+            let batch = self.store.commit(&writes, &self.numbers);
+            self.hub.settle(batch.numbers);
+            self.store.mark_trash();
         }
     }
 
@@ -221,6 +244,10 @@ impl Works {
 
     /// One commit for all that do not touch a memory path another of them holds; those come next.
     fn commit(&self, mut jobs: Vec<Job>) {
+        // Memory writes take numbers without a commit: the mark has to stay ahead of them.
+        if self.numbers.wanted_mark().is_some() {
+            self.store.commit(&[], &self.numbers);
+        }
         while !jobs.is_empty() {
             let mut group = Group::default();
             let mut rest = Vec::new();
@@ -270,7 +297,7 @@ impl Works {
         if op.path.is_durable() {
             return Some(op.clone());
         }
-        if !matches!(op.verb, Verb::Delete) {
+        if !op.verb.removes() {
             return None;
         }
         let head = self.memory.head(&op.path).ok().flatten()?;
@@ -326,6 +353,17 @@ impl Works {
     }
 }
 
+/// The delete of a world that nobody has written since it was found expired.
+fn expiry((path, seq): &(WorldPath, u64)) -> Write {
+    let op = Op {
+        path: path.clone(),
+        verb: Verb::Delete,
+        conditions: Conditions { seq: Some(*seq), ..Conditions::default() },
+        link: Some(Link::Expired),
+    };
+    Write { ops: vec![op], ..Write::default() }
+}
+
 /// The thread that checkpoints beside the writer; it ends when the writer's end of the channel does.
 pub struct Checkpoints {
     store: Arc<SqliteStore>,
@@ -357,14 +395,14 @@ fn known(write: &Write, done: &[Done]) -> Vec<(usize, Done)> {
     let memory = write.ops.iter().enumerate().filter(|(_, op)| !op.path.is_durable());
     memory
         .zip(done)
-        .filter(|((_, op), _)| !matches!(op.verb, Verb::Delete))
+        .filter(|((_, op), _)| !op.verb.removes())
         .map(|((place, _), done)| (place, done.clone()))
         .collect()
 }
 
 /// Whether a write may leave pieces or rows that nothing names any more.
 fn frees(write: &Write) -> bool {
-    write.ops.iter().any(|op| matches!(op.verb, Verb::Put { .. } | Verb::Delete))
+    write.ops.iter().any(|op| matches!(op.verb, Verb::Put { .. }) || op.verb.removes())
 }
 
 fn answer(job: Job, done: Answer) {
@@ -401,6 +439,5 @@ impl Group {
 
 /// True when a write needs no disk: it goes to memory at once.
 pub fn memory_only(write: &Write) -> bool {
-    write.key.is_none()
-        && write.ops.iter().all(|op| !op.path.is_durable() && !matches!(op.verb, Verb::Delete))
+    write.key.is_none() && write.ops.iter().all(|op| !op.path.is_durable() && !op.verb.removes())
 }

@@ -159,6 +159,8 @@ pub struct Subscription {
     /// Everything up to this number has been handed out or is not wanted.
     cursor: u64,
     lag: Option<Signal>,
+    /// The loss of memory events up to this number has been told.
+    memory_told: u64,
     wake: watch::Receiver<u64>,
     replay: Option<OwnedSemaphorePermit>,
 }
@@ -192,7 +194,7 @@ impl Subscription {
                 after
             }
         };
-        Self { hub, store, filter, cursor, lag, wake, replay: None }
+        Self { hub, store, filter, cursor, lag, memory_told: memory_floor, wake, replay: None }
     }
 
     /// The next thing to tell. Cancel-safe: dropping the future loses nothing.
@@ -257,8 +259,9 @@ impl Subscription {
             .collect();
         self.cursor = reached;
         // Memory events that left the ring while this listener was behind are gone for good.
-        if whole && after < memory_floor && memory_floor <= floor {
-            self.lag = memory_lag(&*self.filter, after, memory_floor);
+        if whole && memory_floor <= floor {
+            self.lag = memory_lag(&*self.filter, after.max(self.memory_told), memory_floor);
+            self.memory_told = memory_floor;
         }
         (!events.is_empty()).then_some(Signal::Events(events))
     }

@@ -21,10 +21,11 @@ use tokio::sync::OnceCell;
 
 use crate::path::WorldPath;
 use crate::store::memory::MemoryStore;
+pub use crate::store::rules::{LIFETIME_HEADER, Rules};
 use crate::store::sqlite::{Options, SqliteStore};
 pub use crate::store::{
-    Conditions, Done, Entry, Event, Head, Headers, Kind, Link, NewBody, NewBytes, Op, OpKey,
-    Refusal, Tag, Tags, Usage, Verb, Write, hex, now_us,
+    At, ChainRow, Conditions, Done, Entry, Event, Head, Headers, Kind, Link, NewBody, NewBytes, Op,
+    OpKey, Refusal, Tag, Tags, Usage, Verb, Write, hex, now_us,
 };
 use crate::store::{Driver, Numbers, StoreError};
 pub use body::BodyReader;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub max_memory_bytes: u64,
     /// None: no limit.
     pub max_storage_bytes: Option<u64>,
+    /// What is kept of old bodies, and how long worlds live.
+    pub rules: Rules,
     /// What one atomic change of many worlds may hold.
     pub max_group_worlds: usize,
     pub max_group_bytes: u64,
@@ -96,11 +99,13 @@ impl Engine {
             older_keys: &settings.older_keys,
             max_world: settings.max_world_bytes,
             quota: settings.max_storage_bytes,
+            rules: settings.rules.clone(),
             cache_bytes: settings.cache_bytes,
             cache_entries: settings.cache_entries,
         };
         let (store, numbers) = SqliteStore::open(&options).map_err(StartError)?;
-        let memory = MemoryStore::new(settings.max_world_bytes, settings.max_memory_bytes);
+        let rules = settings.rules.clone();
+        let memory = MemoryStore::new(settings.max_world_bytes, settings.max_memory_bytes, rules);
         let inner = Inner {
             hub: hub::Hub::new(numbers.next(), settings.ring_events),
             store: Arc::new(store),
@@ -137,14 +142,57 @@ impl Engine {
 
     /// The world as it stands, without the bytes of a large body.
     pub async fn head(&self, path: &WorldPath) -> Result<Option<Arc<Head>>, Refusal> {
-        if !path.is_durable() {
-            return Ok(self.0.memory.head(path)?);
-        }
-        if let Some(known) = self.0.store.cached(path) {
-            return Ok(known);
+        let known =
+            if path.is_durable() { self.0.store.cached(path) } else { self.0.memory.cached(path) };
+        let head = match known {
+            Some(head) => head,
+            None => {
+                let path = path.clone();
+                self.blocking(move |inner| inner.store.head(&path)).await?
+            }
+        };
+        // The clock is asked only where a lifetime was given.
+        Ok(head.filter(|head| head.expires_us.is_none() || !head.has_expired(now_us())))
+    }
+
+    /// The version that was in force then, if it is kept; the newest one is its world's own.
+    pub async fn version(&self, path: &WorldPath, at: At) -> Result<Option<Arc<Head>>, Refusal> {
+        let current = self.head(path).await?;
+        let is_it = |head: &Arc<Head>| match at {
+            At::Event(id) => head.row.event_id == id,
+            At::Time(time_us) => head.modified_us <= time_us,
+        };
+        if let Some(head) = current.filter(is_it) {
+            return Ok(Some(head));
         }
         let path = path.clone();
-        self.blocking(move |inner| inner.store.head(&path)).await
+        let kept = self.blocking(move |inner| inner.store.version(&path, at)).await?;
+        Ok(kept.map(Arc::new))
+    }
+
+    /// Kept versions, newest first, those before number `before`; the world's own is not one.
+    pub async fn versions(
+        &self,
+        path: &WorldPath,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Head>, Refusal> {
+        let path = path.clone();
+        self.blocking(move |inner| inner.store.versions(&path, before, limit)).await
+    }
+
+    /// One page of a world's chain, after the event with id `after`; none when there is no world.
+    pub async fn chain(
+        &self,
+        path: &WorldPath,
+        after: i64,
+        limit: usize,
+    ) -> Result<Option<Vec<ChainRow>>, Refusal> {
+        let Some(head) = self.head(path).await?.filter(|head| head.row.id != 0) else {
+            return Ok(None);
+        };
+        let row = head.row.id;
+        self.blocking(move |inner| inner.store.chain(row, after, limit)).await.map(Some)
     }
 
     /// Reads bytes `from..to` of the version that `head` names, whatever happens to it meanwhile.

@@ -39,6 +39,7 @@ fn engine(dir: &std::path::Path) -> Engine {
         max_world_bytes: 4 << 20,
         max_memory_bytes: 8 << 20,
         max_storage_bytes: None,
+        rules: Rules::parse("home/kept/*=3", "tmp/short/*=1s,home/short/*=1s").unwrap(),
         max_group_worlds: 100,
         max_group_bytes: 1 << 20,
         ring_events: 8,
@@ -314,5 +315,101 @@ async fn patches_from_many_at_once_are_all_there() {
     }
     let all: serde_json::Value = serde_json::from_slice(&body(&engine, "home/json").await).unwrap();
     assert_eq!(all, serde_json::json!({"k0": 0, "k1": 1, "k2": 2, "k3": 3}));
+    engine.close(Duration::from_secs(5)).unwrap();
+}
+
+#[tokio::test]
+async fn memory_writes_never_use_up_the_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let large: &'static [u8] = &[7; 100_000];
+    write(&engine, vec![put("home/large", large)]).await.unwrap();
+    // As many memory writes take them, without a commit between.
+    while engine.0.numbers.take().is_some() {}
+    write(&engine, vec![put("tmp/a", b"1")]).await.unwrap();
+    while engine.0.numbers.take().is_some() {}
+    write(&engine, vec![put("home/large", b"2")]).await.unwrap();
+    assert_eq!(body(&engine, "home/large").await, b"2");
+}
+
+async fn text_at(engine: &Engine, at: &str, when: At) -> Option<String> {
+    let head = engine.version(&path(at), when).await.unwrap()?;
+    let mut reader = engine.read(&head, 0, head.size);
+    let mut all = vec![];
+    while let Some(bytes) = reader.next().await.unwrap() {
+        all.extend_from_slice(&bytes);
+    }
+    Some(String::from_utf8(all).unwrap())
+}
+
+#[tokio::test]
+async fn old_bodies_are_kept_where_a_rule_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    write(&engine, vec![put("home/kept/a", b"one")]).await.unwrap();
+    let then = now_us();
+    write(&engine, vec![put("home/kept/a", b"two")]).await.unwrap();
+    let large: &'static [u8] = vec![b'l'; 5000].leak();
+    let append =
+        |body: &'static [u8]| op("home/kept/a", Verb::Append { body: NewBody::whole(body.into()) });
+    write(&engine, vec![append(large)]).await.unwrap();
+    write(&engine, vec![append(b"end")]).await.unwrap();
+    assert_eq!(text_at(&engine, "home/kept/a", At::Time(then)).await.unwrap(), "one");
+    assert_eq!(text_at(&engine, "home/kept/a", At::Event(2)).await.unwrap(), "two");
+    assert_eq!(text_at(&engine, "home/kept/a", At::Event(3)).await.unwrap().len(), 5003);
+    assert_eq!(text_at(&engine, "home/kept/a", At::Event(4)).await.unwrap().len(), 5006);
+    write(&engine, vec![put("home/kept/a", b"six")]).await.unwrap();
+    assert_eq!(text_at(&engine, "home/kept/a", At::Event(1)).await, None, "three are kept");
+    assert_eq!(text_at(&engine, "home/kept/a", At::Event(4)).await.unwrap().len(), 5006);
+    write(&engine, vec![op("home/kept/a", Verb::Delete)]).await.unwrap();
+    assert_eq!(text_at(&engine, "home/kept/a", At::Event(5)).await.unwrap(), "six");
+    write(&engine, vec![put("home/kept/a", b"new")]).await.unwrap();
+    write(&engine, vec![op("home/kept/a", Verb::Purge)]).await.unwrap();
+    assert_eq!(engine.versions(&path("home/kept/a"), u64::MAX, 9).await.unwrap().len(), 0);
+    write(&engine, vec![put("home/other", b"1"), put("home/other", b"2")]).await.unwrap();
+    assert_eq!(text_at(&engine, "home/other", At::Event(1)).await, None);
+    engine.close(Duration::from_secs(5)).unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_body_is_no_longer_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = engine(dir.path());
+    for at in ["home/secret", "home/kept/secret"] {
+        write(&first, vec![put(at, b"a rather secret sentence")]).await.unwrap();
+        write(&first, vec![op(at, Verb::Append { body: NewBody::whole("!".into()) })])
+            .await
+            .unwrap();
+        write(&first, vec![op(at, Verb::Purge)]).await.unwrap();
+    }
+    first.close(Duration::from_secs(5)).unwrap();
+    let file = std::fs::read(dir.path().join(crate::store::sqlite::FILE)).unwrap();
+    let found = file.windows(14).any(|window| window == b"secret sentenc");
+    assert!(!found, "the body is still in the file");
+}
+
+#[tokio::test]
+async fn a_lifetime_ends_for_readers_at_its_second_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut all = engine.listen(Arc::new(Everything), None);
+    for at in ["home/short/a", "tmp/short/a"] {
+        write(&engine, vec![put(at, b"x")]).await.unwrap();
+        assert!(engine.head(&path(at)).await.unwrap().is_some());
+    }
+    assert_eq!(numbers(&mut all, 2).await.len(), 2);
+    tokio::time::sleep(Duration::from_millis(1010)).await;
+    for at in ["home/short/a", "tmp/short/a"] {
+        assert!(engine.head(&path(at)).await.unwrap().is_none(), "{at}");
+        assert!(engine.list(at, "", 9).await.unwrap().is_empty(), "{at}");
+    }
+    let mut told = vec![];
+    while told.len() < 2 {
+        let next = tokio::time::timeout(Duration::from_secs(5), all.next()).await.unwrap();
+        let Signal::Events(events) = next else { panic!("two deletes") };
+        told.extend(events.iter().map(|event| (event.kind, event.link.clone())));
+    }
+    assert_eq!(told, [(Kind::Delete, Some(Link::Expired)), (Kind::Delete, Some(Link::Expired))]);
+    assert_eq!(engine.head(&path("var/log/deletes")).await.unwrap().unwrap().events, 2);
     engine.close(Duration::from_secs(5)).unwrap();
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 const WAITING: usize = 2;
 
 /// What hyper sends.
+#[derive(Debug)]
 pub enum Body {
     Full(Option<Bytes>),
     /// `left` is how many bytes are to come, when that is known.

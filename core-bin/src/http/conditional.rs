@@ -105,7 +105,7 @@ fn parse_date(text: &str) -> Option<i64> {
 }
 
 /// All lines of a tag list as one; a header without any text is as good as none.
-fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
+pub fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
     let mut lines = Vec::new();
     for value in headers.get_all(name) {
         lines.push(String::from_utf8_lossy(value.as_bytes()));

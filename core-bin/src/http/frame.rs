@@ -60,6 +60,7 @@ fn encode(event: &Event) -> Bytes {
     match &event.link {
         Some(Link::From(path)) => line(&mut out, "from", &format!("/{path}")),
         Some(Link::To(path)) => line(&mut out, "to", &format!("/{path}")),
+        Some(Link::Expired) => line(&mut out, "reason", "expired"),
         None => {}
     }
     out.push('\n');

@@ -52,7 +52,7 @@ pub async fn below(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Rep
     let depth = query::number(query, "depth")?.unwrap_or(0);
     let limit = query::number(query, "limit")?.unwrap_or(0);
     let after = query::text(query, "after")?.unwrap_or_default();
-    let who = door.admit(&parts.headers, Action::Look)?;
+    let who = door.admit(parts, Action::Look)?;
     let json = wants_json(&parts.headers);
     let list = List {
         form: if json { Form::Json } else { Form::Text },

@@ -1,6 +1,7 @@
 //! `/listen/<pattern>`: events as they happen, by Server-Sent Events (core.md §6).
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -23,6 +24,9 @@ use crate::pattern::Pattern;
 /// Frames go out in pieces of about this many bytes: a client that stops reading holds few.
 const PIECE: usize = 16 * 1024;
 
+/// As long as anything lasts; a sum with it overflows no clock.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// What one stream wants and may hear.
 struct Wanted {
     patterns: Vec<Pattern>,
@@ -42,17 +46,18 @@ impl Filter for Wanted {
 
 pub fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Reply, Reply> {
     let patterns = patterns(encoded, parts.uri.query()).map_err(reply::bad_path)?;
-    let who = door.admit(&parts.headers, Action::Listen)?;
+    let who = door.admit(parts, Action::Listen)?;
     let body = if parts.method == Method::HEAD {
         Body::fed(None).1
     } else {
         let Ok(place) = door.listeners.clone().try_acquire_owned() else {
             return Err(reply::unavailable("too many listen connections"));
         };
-        let subscription =
-            door.engine.listen(Arc::new(Wanted { patterns, who }), last_event_id(&parts.headers));
+        let wanted = Arc::new(Wanted { patterns, who });
+        let subscription = door.engine.listen(wanted.clone(), last_event_id(&parts.headers));
         let (feed, body) = Body::fed(None);
-        tokio::spawn(stream(door.clone(), subscription, feed, place));
+        let stream = Stream { door: door.clone(), wanted, subscription, feed, _place: place };
+        tokio::spawn(stream.run());
         body
     };
     let mut reply = reply::with(StatusCode::OK, body);
@@ -75,49 +80,85 @@ fn last_event_id(headers: &HeaderMap) -> Option<u64> {
     text.parse().ok().filter(|_| plain)
 }
 
-/// Feeds one client until it goes, the engine closes or the server stops.
-async fn stream(
+/// One client's stream.
+struct Stream {
     door: Arc<Door>,
-    mut subscription: Subscription,
+    wanted: Arc<Wanted>,
+    subscription: Subscription,
     feed: Feed,
     _place: OwnedSemaphorePermit,
-) {
-    let mut pulse = Instant::now() + door.heartbeat;
-    loop {
-        let sent = tokio::select! {
-            signal = subscription.next() => match signal {
-                Signal::Events(events) => {
-                    tokio::select! {
-                        sent = send(&door, &feed, &events) => sent,
-                        () = door.stopped() => return,
-                    }
-                }
-                Signal::Lag { missed, reason } => feed.send(frame::lag(missed, reason)).await,
-                Signal::Closed => return,
-            },
-            () = sleep_until(pulse) => feed.send(Bytes::from_static(frame::HEARTBEAT)).await,
-            () = feed.gone() => return,
-            () = door.stopped() => return,
-        };
-        if sent.is_err() {
-            return;
+}
+
+impl Stream {
+    /// Feeds the client until it goes, may no longer listen, or the server stops.
+    async fn run(mut self) {
+        let (door, wanted) = (self.door.clone(), self.wanted.clone());
+        tokio::select! {
+            () = self.feed() => {}
+            () = no_longer_allowed(&door, &wanted.who) => {}
+            () = sleep_until(end_of(&wanted.who)) => {}
+            () = door.stopped() => {}
         }
-        pulse = Instant::now() + door.heartbeat;
+    }
+
+    async fn feed(&mut self) {
+        let mut pulse = Instant::now() + self.door.heartbeat;
+        loop {
+            let sent = tokio::select! {
+                signal = self.subscription.next() => match signal {
+                    Signal::Events(events) => self.send(&events).await,
+                    Signal::Lag { missed, reason } => self.lag(missed, reason).await,
+                    Signal::Closed => return,
+                },
+                () = sleep_until(pulse) => self.feed.send(Bytes::from_static(frame::HEARTBEAT)).await,
+                () = self.feed.gone() => return,
+            };
+            if sent.is_err() {
+                return;
+            }
+            pulse = Instant::now() + self.door.heartbeat;
+        }
+    }
+
+    /// A number would tell a scoped token of others' events.
+    async fn lag(&self, missed: u64, reason: &str) -> Result<(), Gone> {
+        let missed = if self.wanted.who.scope.is_some() { 0 } else { missed };
+        self.feed.send(frame::lag(missed, reason)).await
+    }
+
+    async fn send(&self, events: &[Arc<Event>]) -> Result<(), Gone> {
+        if let [event] = events {
+            return self.feed.send(self.door.frames.of(event)).await;
+        }
+        let mut piece = BytesMut::new();
+        for event in events {
+            piece.extend_from_slice(&self.door.frames.of(event));
+            if piece.len() >= PIECE {
+                self.feed.send(piece.split().freeze()).await?;
+            }
+        }
+        if piece.is_empty() { Ok(()) } else { self.feed.send(piece.freeze()).await }
     }
 }
 
-async fn send(door: &Door, feed: &Feed, events: &[Arc<Event>]) -> Result<(), Gone> {
-    if let [event] = events {
-        return feed.send(door.frames.of(event)).await;
-    }
-    let mut piece = BytesMut::new();
-    for event in events {
-        piece.extend_from_slice(&door.frames.of(event));
-        if piece.len() >= PIECE {
-            feed.send(piece.split().freeze()).await?;
+/// Returns when the tokens have changed and this one no longer means what it meant: the filter of
+/// a stream never changes, so its client has to ask again.
+async fn no_longer_allowed(door: &Door, who: &Identity) {
+    let mut changes = door.tokens.subscribe();
+    while changes.changed().await.is_ok() {
+        let tokens = door.tokens();
+        let now = tokens.find(&who.digest);
+        let same = now.tier == who.tier && now.scope == who.scope && now.expires == who.expires;
+        if !same || tokens.may(&now, Action::Listen).is_err() {
+            return;
         }
     }
-    if piece.is_empty() { Ok(()) } else { feed.send(piece.freeze()).await }
+    std::future::pending().await
+}
+
+fn end_of(who: &Identity) -> Instant {
+    let left = who.expires.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+    Instant::now() + left.unwrap_or(FOREVER).min(FOREVER)
 }
 
 #[cfg(test)]

@@ -3,13 +3,21 @@
 // An `Err` is an answer too, made once for a request: a box would be one more allocation.
 #![allow(clippy::result_large_err)]
 
+mod batch;
 mod body;
 mod conditional;
+mod cors;
 mod frame;
 mod headers;
+mod key;
 mod list;
 mod listen;
+mod listener;
+mod log;
+mod meter;
 mod page;
+mod patch;
+mod protocol;
 mod query;
 mod range;
 mod reply;
@@ -18,37 +26,49 @@ mod send;
 mod server;
 mod stalled;
 mod take;
+mod tls;
+mod transfer;
 mod verify;
 mod world;
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::header::AUTHORIZATION;
+use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Action, Identity, Tokens};
 use crate::engine::Engine;
+use cors::Origins;
 use headers::Policy;
+pub use listener::{Address, Listener};
 use reply::Reply;
 use route::Route;
 pub use server::{Limits, serve};
+pub use tls::Tls;
 
 /// What all requests share.
 pub struct Door {
     pub engine: Engine,
-    tokens: RwLock<Arc<Tokens>>,
+    /// Changes when the tokens are read again; open streams are judged anew.
+    tokens: watch::Sender<Arc<Tokens>>,
     policy: Policy,
+    origins: Origins,
     body_timeout: Option<Duration>,
     heartbeat: Duration,
+    max_listeners: usize,
     listeners: Arc<Semaphore>,
     frames: listen::Frames,
     verifier: verify::Verifier,
     requests: AtomicU64,
-    trace: bool,
+    meter: meter::Meter,
+    log: Option<log::AccessLog>,
+    min_free: Option<u64>,
     /// Turns true when the server is to stop.
     stopping: watch::Receiver<bool>,
 }
@@ -58,35 +78,48 @@ pub struct Options {
     pub tokens: Tokens,
     pub persist_headers: Vec<String>,
     pub deny_headers: Vec<String>,
+    pub cors_origins: Vec<String>,
     pub body_timeout: Option<Duration>,
     pub heartbeat: Duration,
     pub max_listen_connections: usize,
-    pub trace: bool,
+    /// Bytes that must be free on the disk for the door to be ready.
+    pub min_free: Option<u64>,
+    pub access_log: bool,
 }
 
 impl Door {
     pub fn new(engine: Engine, options: Options, stopping: watch::Receiver<bool>) -> Self {
+        let max_listeners = options.max_listen_connections.min(Semaphore::MAX_PERMITS);
         Self {
             engine,
-            tokens: RwLock::new(Arc::new(options.tokens)),
+            tokens: watch::Sender::new(Arc::new(options.tokens)),
             policy: Policy::new(&options.persist_headers, &options.deny_headers),
+            origins: Origins::new(options.cors_origins),
             body_timeout: options.body_timeout,
             heartbeat: options.heartbeat,
-            listeners: Arc::new(Semaphore::new(options.max_listen_connections)),
+            max_listeners,
+            listeners: Arc::new(Semaphore::new(max_listeners)),
             frames: listen::Frames::default(),
             verifier: verify::Verifier::default(),
             requests: AtomicU64::new(0),
-            trace: options.trace,
+            meter: meter::Meter::default(),
+            log: if options.access_log { log::AccessLog::start() } else { None },
+            min_free: options.min_free,
             stopping,
         }
     }
 
-    fn tokens(&self) -> Arc<Tokens> {
-        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Takes other tokens from now on, for open streams too.
+    pub fn set_tokens(&self, tokens: Tokens) {
+        self.tokens.send_replace(Arc::new(tokens));
     }
 
-    fn identify(&self, headers: &HeaderMap) -> Identity {
-        self.tokens().identify(headers.get(AUTHORIZATION).map(|value| value.as_bytes()))
+    fn tokens(&self) -> Arc<Tokens> {
+        self.tokens.borrow().clone()
+    }
+
+    fn identify(&self, parts: &Parts) -> Identity {
+        self.tokens().identify(parts.headers.get(AUTHORIZATION).map(|value| value.as_bytes()))
     }
 
     /// Returns when the server is to stop.
@@ -96,47 +129,57 @@ impl Door {
     }
 
     /// Who asks, if they may.
-    fn admit(&self, headers: &HeaderMap, action: Action<'_>) -> Result<Identity, Reply> {
-        let who = self.identify(headers);
+    fn admit(&self, parts: &Parts, action: Action<'_>) -> Result<Identity, Reply> {
+        let who = self.identify(parts);
         self.tokens().may(&who, action).map_err(reply::denied)?;
+        let writes = matches!(action, Action::Write(_) | Action::Delete(_) | Action::Batch);
+        if writes && who.ambient && self.origins.is_foreign(parts) {
+            return Err(cors::foreign());
+        }
         Ok(who)
     }
 }
 
 /// Answers one request.
-async fn answer(door: &Arc<Door>, request: Request<Incoming>) -> Reply {
+async fn answer(door: &Arc<Door>, peer: Option<SocketAddr>, request: Request<Incoming>) -> Reply {
     let started = Instant::now();
     let id = door.requests.fetch_add(1, Ordering::Relaxed) + 1;
-    let line = door.trace.then(|| format!("{} {}", request.method(), request.uri().path()));
-    let mut reply = match dispatch(door, request).await {
+    let (parts, body) = request.into_parts();
+    let line = door.log.as_ref().map(|log| log.begin(id, peer, &parts, &door.identify(&parts)));
+    let granted = door.origins.grant(&parts.headers);
+    let method = meter::index(&parts.method);
+    let mut reply = match dispatch(door, &parts, body).await {
         Ok(reply) | Err(reply) => reply,
     };
     let elapsed = started.elapsed();
     reply::finish(&mut reply, id, elapsed);
-    if let Some(line) = line {
-        eprintln!("[req-{id}] {line:?} {} {}us", reply.status().as_u16(), elapsed.as_micros());
+    cors::mark(&mut reply, &door.origins, granted);
+    door.meter.count(method, reply.status(), elapsed);
+    if let (Some(log), Some(line)) = (&door.log, line) {
+        log.end(line, reply.status().as_u16(), elapsed);
     }
     reply
 }
 
 /// Finds the route and the verb; an `Err` is an answer too, reached early.
-async fn dispatch(door: &Arc<Door>, request: Request<Incoming>) -> Result<Reply, Reply> {
-    let (parts, body) = request.into_parts();
+async fn dispatch(door: &Arc<Door>, parts: &Parts, body: Incoming) -> Result<Reply, Reply> {
     let route = Route::of(parts.uri.path());
     let allow = route.allow();
     if parts.method == Method::OPTIONS {
-        return Ok(reply::options(allow));
+        let preflight = door.origins.preflight(&parts.headers, allow);
+        return Ok(preflight.unwrap_or_else(|| reply::options(allow)));
     }
     if !allow.split(", ").any(|method| method == parts.method.as_str()) {
         return Err(reply::method_not_allowed(allow));
     }
     match route {
-        Route::World(encoded) => world::answer(door, &parts, encoded, body).await,
-        Route::Listen(pattern) => listen::answer(door, &parts, pattern),
+        Route::World(encoded) => world::answer(door, parts, encoded, body).await,
+        Route::Listen(pattern) => listen::answer(door, parts, pattern),
         Route::Root => Ok(page::root()),
-        Route::Proc(page) => page::answer(door, &parts, page).await,
-        Route::List(encoded) => list::below(door, &parts, encoded).await,
-        Route::Verify(encoded) => verify::answer(door, &parts, encoded).await,
+        Route::Proc(page) => page::answer(door, parts, page).await,
+        Route::List(encoded) => list::below(door, parts, encoded).await,
+        Route::Batch => batch::answer(door, parts, body).await,
+        Route::Verify(encoded) => verify::answer(door, parts, encoded).await,
         Route::Unknown => Err(reply::not_found()),
         Route::Server => {
             Err(reply::error(StatusCode::BAD_REQUEST, "bad request: * is for OPTIONS"))

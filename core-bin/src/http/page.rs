@@ -8,6 +8,7 @@ use hyper::http::request::Parts;
 
 use super::Door;
 use super::list::{self, Form};
+use super::meter;
 use super::reply::{self, Reply};
 use super::route::Proc;
 use crate::VERSION;
@@ -20,17 +21,25 @@ pub fn root() -> Reply {
 }
 
 pub async fn answer(door: &Arc<Door>, parts: &Parts, page: Proc) -> Result<Reply, Reply> {
-    if page == Proc::Version {
-        let body = format!("elastik-core {VERSION} (rust)\n");
-        return Ok(reply::text(StatusCode::OK, body));
-    }
-    let who = door.admit(&parts.headers, Action::Look)?;
+    let action = match page {
+        Proc::Version => return Ok(version()),
+        Proc::Health => return Ok(meter::health()),
+        Proc::Worlds | Proc::Du => Action::Look,
+        Proc::Ready => return Ok(meter::ready(door)),
+        Proc::Df | Proc::Pool | Proc::Metrics => Action::Survey,
+    };
+    let who = door.admit(parts, action)?;
     match page {
         Proc::Worlds => list::all(door, parts, who, Form::Name).await,
         Proc::Du => list::all(door, parts, who, Form::Size).await,
         Proc::Df => Ok(reply::text(StatusCode::OK, usage(&door.engine))),
-        Proc::Pool | Proc::Version => Ok(reply::text(StatusCode::OK, counters(&door.engine))),
+        Proc::Metrics => Ok(meter::metrics(door)),
+        _ => Ok(reply::text(StatusCode::OK, counters(&door.engine))),
     }
+}
+
+fn version() -> Reply {
+    reply::text(StatusCode::OK, format!("elastik-core {VERSION} (rust)\n"))
 }
 
 /// `/proc/df`: name, used, quota, free.

@@ -17,6 +17,8 @@ use crate::path::PathError;
 pub type Reply = Response<Body>;
 
 pub const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// Where an append begins: what a client expects, and in a 412 what is so.
+pub const APPEND_OFFSET: HeaderName = HeaderName::from_static("x-append-offset");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ELAPSED: HeaderName = HeaderName::from_static("x-elapsed-us");
 const STORAGE_USAGE: HeaderName = HeaderName::from_static("x-storage-usage");
@@ -142,13 +144,23 @@ pub fn refused(refusal: &Refusal) -> Reply {
             ),
         ),
         Refusal::BadPath(why) => bad_path(*why),
-        Refusal::Unprocessable(why) => error(StatusCode::UNPROCESSABLE_ENTITY, why),
-        Refusal::Conflict(why) => error(StatusCode::CONFLICT, why),
+        Refusal::Unprocessable(why) => {
+            error(StatusCode::UNPROCESSABLE_ENTITY, format_args!("unprocessable: {why}"))
+        }
+        Refusal::Conflict(why) => error(StatusCode::CONFLICT, format_args!("conflict: {why}")),
     }
 }
 
 fn wrong_offset(size: u64) -> Reply {
-    precondition_failed(&format!("world ends at byte {size}"))
+    let mut reply = precondition_failed(&format!("world ends at byte {size}"));
+    reply.headers_mut().insert(APPEND_OFFSET, size.into());
+    reply
+}
+
+/// What must not happen; the reason goes to the log, not to the client.
+pub fn internal(why: &str) -> Reply {
+    eprintln!("elastik-core: internal error: {why}");
+    text(StatusCode::INTERNAL_SERVER_ERROR, "internal error: see the log\n")
 }
 
 fn storage_full(used: u64, quota: u64, needed: u64) -> Reply {
@@ -169,6 +181,6 @@ pub fn finish(reply: &mut Reply, id: u64, elapsed: Duration) {
     headers.insert(REQUEST_ID, id.into());
     let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     headers.insert(ELAPSED, micros.into());
-    headers.insert(VARY, HeaderValue::from_static("Authorization"));
+    headers.append(VARY, HeaderValue::from_static("Authorization"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }

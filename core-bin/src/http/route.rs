@@ -9,6 +9,8 @@ pub enum Route<'a> {
     Proc(Proc),
     /// The world's path as it stands in the target, still encoded.
     Verify(&'a str),
+    /// Several writes in one commit.
+    Batch,
     /// The directory to list, still encoded; empty is all.
     List(&'a str),
     /// The pattern, still encoded.
@@ -29,12 +31,17 @@ pub enum Proc {
     Du,
     Df,
     Pool,
+    Metrics,
+    Health,
+    Ready,
 }
 
 /// Methods of the pages that can only be read.
 pub const READ_ONLY: &str = "GET, HEAD, OPTIONS";
 /// Methods of a world.
-pub const WORLD: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
+pub const WORLD: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS, PATCH, COPY, MOVE";
+/// Methods of the batch.
+pub const BATCH: &str = "POST, OPTIONS";
 
 impl<'a> Route<'a> {
     /// From the path of a request target, without query.
@@ -63,7 +70,11 @@ impl<'a> Route<'a> {
             "du" => Proc::Du,
             "df" => Proc::Df,
             "pool" => Proc::Pool,
+            "metrics" => Proc::Metrics,
+            "health" => Proc::Health,
+            "ready" => Proc::Ready,
             "list" => return Self::List(""),
+            "batch" => return Self::Batch,
             _ => {
                 if let Some(directory) = name.strip_prefix("list/") {
                     return Self::List(directory);
@@ -80,6 +91,7 @@ impl<'a> Route<'a> {
     pub fn allow(&self) -> &'static str {
         match self {
             Self::World(_) | Self::Server => WORLD,
+            Self::Batch => BATCH,
             _ => READ_ONLY,
         }
     }
@@ -111,6 +123,7 @@ mod tests {
             ("/proc/audit/verify", Route::Unknown),
             ("/proc/audit/home/a/verify/", Route::Unknown),
             ("/proc/audit/home/a", Route::Unknown),
+            ("/proc/batch", Route::Batch),
             ("/proc/list", Route::List("")),
             ("/proc/list/home/a/", Route::List("home/a/")),
             ("/listen", Route::World("/listen")),

@@ -1,24 +1,19 @@
-//! Accepts connections, serves each, and stops in order.
+//! Accepts connections, bounds them, and stops in order.
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
-use super::stalled::Stalled;
-use super::{Door, answer};
+use super::Door;
+use super::listener::{Accepted, Listener};
+use super::protocol::Protocols;
+use super::tls::Tls;
 
-/// The longest head of a request, in bytes.
-const MAX_HEAD: usize = 128 * 1024;
-/// The most header lines a request may have.
-const MAX_HEADERS: usize = 100;
 /// A failed accept (no descriptors left, say) is not tried again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -34,75 +29,88 @@ pub struct Limits {
     pub shutdown: Duration,
 }
 
+/// What all connections share.
+struct Server {
+    door: Arc<Door>,
+    protocols: Protocols,
+    places: Arc<Semaphore>,
+    tls: Option<Arc<Tls>>,
+    handshake: Duration,
+}
+
 /// Serves until the door is to stop, then until the last request is answered or the deadline has
-/// passed.
-pub async fn serve(listener: TcpListener, door: Arc<Door>, limits: Limits) {
-    let http = protocol(&limits);
-    let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-    // Every connection holds a sender; the receiver ends with the last of them.
+/// passed. TLS is for TCP only: a Unix socket's files say who may connect.
+pub async fn serve(
+    listeners: Vec<Listener>,
+    tls: Option<Arc<Tls>>,
+    door: Arc<Door>,
+    limits: Limits,
+) {
+    let server = Arc::new(Server {
+        door,
+        protocols: Protocols::new(limits),
+        places: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
+        tls,
+        handshake: limits.head.unwrap_or(Duration::MAX),
+    });
+    // Every task holds a sender; the receiver ends with the last of them.
     let (alive, mut ended) = mpsc::channel::<Infallible>(1);
-    loop {
-        let stream = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
-            () = door.stopped() => break,
-        };
-        let (stream, place) = match stream {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                eprintln!("elastik-core: accept failed: {error}");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let (door, http, alive) = (door.clone(), http.clone(), alive.clone());
-        tokio::spawn(async move {
-            connection(&http, stream, door, limits.write).await;
-            drop((place, alive));
-        });
+    for listener in listeners {
+        tokio::spawn(server.clone().accept_all(listener, alive.clone()));
     }
-    drop((listener, alive));
+    drop(alive);
+    server.door.stopped().await;
     let _ = timeout(limits.shutdown, ended.recv()).await;
 }
 
-fn protocol(limits: &Limits) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
-        .max_headers(MAX_HEADERS)
-        .max_header_size(MAX_HEAD)
-        .max_buf_size(MAX_HEAD)
-        .pipeline_flush(true);
-    http
-}
-
-/// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    // Head and body leave in one write; waiting for more would only delay them.
-    stream.set_nodelay(true)?;
-    Ok((stream, place))
-}
-
-async fn connection(
-    http: &http1::Builder,
-    stream: TcpStream,
-    door: Arc<Door>,
-    write_limit: Option<Duration>,
-) {
-    let service = service_fn(|request| {
-        let door = door.clone();
-        async move { Ok::<_, Infallible>(answer(&door, request).await) }
-    });
-    let io = TokioIo::new(Stalled::new(stream, write_limit));
-    let mut connection = std::pin::pin!(http.serve_connection(io, service));
-    // A broken connection is the client's affair, so errors end it without a word.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = door.stopped() => connection.as_mut().graceful_shutdown(),
+impl Server {
+    async fn accept_all(self: Arc<Self>, listener: Listener, alive: mpsc::Sender<Infallible>) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.accept(&listener) => accepted,
+                () = self.door.stopped() => return,
+            };
+            match accepted {
+                Ok((connection, place)) => {
+                    let (server, alive) = (self.clone(), alive.clone());
+                    tokio::spawn(async move {
+                        server.connection(connection).await;
+                        drop((place, alive));
+                    });
+                }
+                Err(error) => {
+                    eprintln!("elastik-core: accept failed: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
     }
-    let _ = connection.await;
+
+    /// The next connection, once there is a place for it.
+    async fn accept(&self, listener: &Listener) -> io::Result<(Accepted, OwnedSemaphorePermit)> {
+        let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
+        Ok((listener.accept().await?, place))
+    }
+
+    async fn connection(&self, connection: Accepted) {
+        let open = &self.door.meter.connections;
+        open.fetch_add(1, Relaxed);
+        match (connection, &self.tls) {
+            (Accepted::Unix(stream), _) => self.protocols.serve(stream, None, &self.door).await,
+            (Accepted::Tcp(stream, peer), None) => {
+                self.protocols.serve(stream, Some(peer), &self.door).await;
+            }
+            (Accepted::Tcp(stream, peer), Some(tls)) => {
+                let handshake = timeout(self.handshake, tls.acceptor().accept(stream));
+                let secured = tokio::select! {
+                    secured = handshake => secured,
+                    () = self.door.stopped() => Ok(Err(io::ErrorKind::Interrupted.into())),
+                };
+                if let Ok(Ok(stream)) = secured {
+                    self.protocols.serve(stream, Some(peer), &self.door).await;
+                }
+            }
+        }
+        open.fetch_sub(1, Relaxed);
+    }
 }

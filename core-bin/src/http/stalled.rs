@@ -5,21 +5,28 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Wraps a stream; reads are as they were.
+/// Wraps a stream, with bytes in front that were read from it before.
 pub struct Stalled<S> {
     stream: S,
     limit: Option<Duration>,
     /// Runs while a write waits.
     clock: Option<Pin<Box<Sleep>>>,
     waiting: bool,
+    first: Bytes,
 }
 
 impl<S> Stalled<S> {
     pub fn new(stream: S, limit: Option<Duration>) -> Self {
-        Self { stream, limit, clock: None, waiting: false }
+        Self { stream, limit, clock: None, waiting: false, first: Bytes::new() }
+    }
+
+    /// Gives back what was read already.
+    pub fn behind(self, first: &[u8]) -> Self {
+        Self { first: Bytes::copy_from_slice(first), ..self }
     }
 
     /// Passes progress on; without any, starts the clock or looks at it.
@@ -45,6 +52,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalled<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let count = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
@@ -98,6 +110,18 @@ mod tests {
             let mut server = Stalled::new(server, Some(Duration::from_millis(20)));
             let error = server.write_all(&[0; 64]).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        });
+    }
+
+    #[test]
+    fn what_was_read_before_comes_first() {
+        run(async {
+            let (mut client, server) = tokio::io::duplex(8);
+            client.write_all(b"cd").await.unwrap();
+            drop(client);
+            let mut all = Vec::new();
+            Stalled::new(server, None).behind(b"ab").read_to_end(&mut all).await.unwrap();
+            assert_eq!(all, b"abcd");
         });
     }
 

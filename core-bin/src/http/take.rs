@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
@@ -34,19 +35,44 @@ pub async fn take(
         return Err(discard(door, parts, body, reply::payload_too_large(max)));
     }
     let mut upload = door.engine.upload(path);
+    while let Some(bytes) = next(door, &mut body).await? {
+        if let Err(refusal) = upload.push(bytes).await {
+            return Err(discard(door, parts, body, reply::refused(&refusal)));
+        }
+    }
+    upload.finish().await.map_err(|refusal| reply::refused(&refusal))
+}
+
+/// The whole body in memory, for verbs that have to look into it.
+pub async fn whole(
+    door: &Arc<Door>,
+    parts: &Parts,
+    mut body: Incoming,
+    max: u64,
+) -> Result<Bytes, Reply> {
+    if body.size_hint().exact().is_some_and(|length| length > max) {
+        return Err(discard(door, parts, body, reply::payload_too_large(max)));
+    }
+    let mut all = BytesMut::new();
+    while let Some(bytes) = next(door, &mut body).await? {
+        if (all.len() + bytes.len()) as u64 > max {
+            return Err(discard(door, parts, body, reply::payload_too_large(max)));
+        }
+        all.extend_from_slice(&bytes);
+    }
+    Ok(all.freeze())
+}
+
+/// The next bytes, or None at the end; trailers are not kept.
+async fn next(door: &Door, body: &mut Incoming) -> Result<Option<Bytes>, Reply> {
     loop {
         let frame = match door.body_timeout {
             Some(limit) => timeout(limit, body.frame()).await.map_err(|_| too_slow())?,
             None => body.frame().await,
         };
-        let Some(frame) = frame else {
-            return upload.finish().await.map_err(|refusal| reply::refused(&refusal));
-        };
-        let frame = frame.map_err(|error| broken(&error))?;
-        // Trailers are not kept.
-        let Ok(bytes) = frame.into_data() else { continue };
-        if let Err(refusal) = upload.push(bytes).await {
-            return Err(discard(door, parts, body, reply::refused(&refusal)));
+        let Some(frame) = frame else { return Ok(None) };
+        if let Ok(bytes) = frame.map_err(|error| broken(&error))?.into_data() {
+            return Ok(Some(bytes));
         }
     }
 }

@@ -61,7 +61,7 @@ pub async fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Re
     }
     let path =
         route::world(encoded).map_err(|_| reply::bad_request("invalid audit verify world path"))?;
-    door.admit(&parts.headers, Action::Read(&path))?;
+    door.admit(parts, Action::Read(&path))?;
     let Some(cell) = door.verifier.join(&path) else {
         return Err(reply::unavailable("audit verify temporarily unavailable: too many runs wait"));
     };

@@ -12,9 +12,9 @@ use hyper::{Method, StatusCode};
 
 use super::range::Ranges;
 use super::reply::{self, Reply};
-use super::{Door, conditional, headers, route, send, take};
-use crate::access::{Action, Identity};
-use crate::engine::{Conditions, Done, Head, Op, Tag, Verb, Write};
+use super::{Door, conditional, headers, key, patch, route, send, take, transfer};
+use crate::access::Action;
+use crate::engine::{Caller, Conditions, Done, Head, Op, Tag, Verb, Write};
 use crate::path::WorldPath;
 
 const AUDIT_VALID: HeaderName = HeaderName::from_static("x-audit-valid");
@@ -28,14 +28,19 @@ pub async fn answer(
     let path = route::world(encoded).map_err(reply::bad_path)?;
     match parts.method {
         Method::PUT | Method::POST => write(door, parts, path, body).await,
+        Method::DELETE if transfer::is_tree(&parts.headers)? => {
+            transfer::remove_tree(door, parts, &path).await
+        }
         Method::DELETE => delete(door, parts, path).await,
-        _ => read(door, parts, path).await,
+        Method::PATCH => patch::answer(door, parts, path, body).await,
+        Method::GET | Method::HEAD => read(door, parts, path).await,
+        _ => transfer::answer(door, parts, path).await,
     }
 }
 
 /// GET and HEAD: the same answer, with and without the bytes.
 async fn read(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
-    door.admit(&parts.headers, Action::Read(&path))?;
+    door.admit(parts, Action::Read(&path))?;
     let head = door.engine.head(&path).await.map_err(|refusal| reply::refused(&refusal))?;
     let Some(head) = head else { return Err(reply::not_found()) };
     match conditional::of_read(&parts.headers, &head) {
@@ -101,48 +106,65 @@ async fn write(
     path: WorldPath,
     body: Incoming,
 ) -> Result<Reply, Reply> {
-    let who = match door.admit(&parts.headers, Action::Write(&path)) {
+    let who = match door.admit(parts, Action::Write(&path)) {
         Ok(who) => who,
         Err(reply) => return Err(take::discard(door, parts, body, reply)),
     };
-    let body = take::take(door, parts, &path, body).await?;
+    let caller = key::caller(parts, &who)?;
+    let mut conditions = conditional::of_write(&parts.headers);
     let verb = if parts.method == Method::PUT {
+        let body = take::take(door, parts, &path, body).await?;
         let content_type = headers::content_type(&parts.headers).into();
         Verb::Put { body, content_type, headers: door.policy.kept(&parts.headers) }
     } else {
-        Verb::Append { body }
+        conditions.offset = offset(&parts.headers)?;
+        Verb::Append { body: take::take(door, parts, &path, body).await? }
     };
-    let conditions = conditional::of_write(&parts.headers);
-    let done = commit(door, who, path.clone(), verb, conditions).await?;
-    let status = if done.created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut reply = reply::empty(status);
+    let done = commit(door, caller, path.clone(), verb, conditions).await?;
+    let replaced = StatusCode::OK;
+    Ok(written(&path, &done, replaced))
+}
+
+/// What is told of a world that was written: 201 and where it is, or `replaced`; and its tag.
+pub fn written(path: &WorldPath, done: &Done, replaced: StatusCode) -> Reply {
+    let mut reply = reply::empty(if done.created { StatusCode::CREATED } else { replaced });
     if let Some(tag) = &done.tag {
         reply.headers_mut().insert(ETAG, quoted(tag));
     }
     if done.created {
         reply.headers_mut().insert(LOCATION, value(&path.location()));
     }
-    Ok(reply)
+    reply
+}
+
+/// Where an append has to begin, when the client says so.
+fn offset(headers: &HeaderMap) -> Result<Option<u64>, Reply> {
+    let Some(value) = headers.get(reply::APPEND_OFFSET) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    match text.parse() {
+        Ok(offset) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Some(offset)),
+        _ => Err(reply::bad_request("x-append-offset must be a number of bytes")),
+    }
 }
 
 async fn delete(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
-    let who = door.admit(&parts.headers, Action::Delete(&path))?;
-    commit(door, who, path, Verb::Delete, conditional::of_write(&parts.headers)).await?;
+    let who = door.admit(parts, Action::Delete(&path))?;
+    let caller = key::caller(parts, &who)?;
+    commit(door, caller, path, Verb::Delete, conditional::of_write(&parts.headers)).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
 /// One op through the one commit path.
 async fn commit(
     door: &Door,
-    who: Identity,
+    caller: Caller,
     path: WorldPath,
     verb: Verb,
     conditions: Conditions,
 ) -> Result<Done, Reply> {
     let op = Op { path, verb, conditions, link: None };
-    let write = Write { ops: vec![op], writer: who.name, ..Write::default() };
+    let Caller { writer, key } = caller;
+    let write = Write { ops: vec![op], writer, key, ..Write::default() };
     let done = door.engine.write(write).await.map_err(|refusal| reply::refused(&refusal))?;
-    done.into_iter().next().ok_or_else(|| {
-        reply::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error: no answer to a write\n")
-    })
+    done.into_iter().next().ok_or_else(|| reply::internal("no answer to a write"))
 }

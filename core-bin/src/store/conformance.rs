@@ -22,7 +22,7 @@ struct Bench {
 fn benches() -> Vec<Bench> {
     let numbers = Numbers::above(0);
     numbers.allow(1000);
-    let memory = MemoryStore::new(MAX_WORLD, QUOTA);
+    let memory = MemoryStore::new(MAX_WORLD, QUOTA, rules::Rules::default());
     let dir = tempfile::tempdir().unwrap();
     let (sqlite, own) = SqliteStore::open(&options(dir.path())).unwrap();
     vec![
@@ -38,6 +38,7 @@ pub fn options(dir: &std::path::Path) -> Options<'_> {
         older_keys: &[],
         max_world: MAX_WORLD,
         quota: Some(QUOTA),
+        rules: rules::Rules::default(),
         cache_bytes: 1 << 20,
         cache_entries: 100,
     }

@@ -36,7 +36,7 @@ fn existence(op: &Op, current: Option<&Head>) -> Result<(), Refusal> {
         return Err(Refusal::Mismatch);
     }
     match op.verb {
-        Verb::Append { .. } | Verb::Delete => Err(Refusal::NotFound),
+        Verb::Append { .. } | Verb::Delete | Verb::Purge => Err(Refusal::NotFound),
         Verb::Put { .. } | Verb::Bury { .. } | Verb::Guard => Ok(()),
     }
 }
@@ -76,7 +76,7 @@ fn size(op: &Op, current: Option<&Head>, used: u64, limits: &Limits) -> Result<(
     let new = match &op.verb {
         Verb::Put { body, .. } => body.size,
         Verb::Append { body } => old + body.size,
-        Verb::Delete | Verb::Bury { .. } | Verb::Guard => return Ok(()),
+        Verb::Delete | Verb::Purge | Verb::Bury { .. } | Verb::Guard => return Ok(()),
     };
     if new > limits.max_world {
         return Err(Refusal::TooLarge { max: limits.max_world });

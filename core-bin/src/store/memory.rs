@@ -1,6 +1,6 @@
 //! Worlds that live in memory only: `tmp`, `dev`, `sys`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -8,9 +8,10 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
 use super::judge::{Limits, judge};
+use super::rules::Rules;
 use super::{
-    Batch, Body, Done, Driver, Entry, Event, Fate, Head, Kind, NewBody, NewBytes, Numbers, Op,
-    PIECE, Refusal, Row, StoreError, Tag, Usage, Verb, Write,
+    Batch, Body, Conditions, Done, Driver, Entry, Event, Fate, Head, Kind, Link, NewBody, NewBytes,
+    Numbers, Op, PIECE, Refusal, Row, StoreError, Tag, Usage, Verb, Write,
 };
 use crate::path::WorldPath;
 
@@ -18,6 +19,7 @@ use crate::path::WorldPath;
 pub struct MemoryStore {
     worlds: RwLock<Worlds>,
     limits: Limits,
+    rules: Rules,
 }
 
 #[derive(Default)]
@@ -26,6 +28,8 @@ struct Worlds {
     bytes: u64,
     /// Paths that a write over memory and disk holds; other writes to them wait for the writer.
     locked: HashSet<WorldPath>,
+    /// Worlds with a lifetime, by its end.
+    expiring: BTreeSet<(i64, WorldPath)>,
 }
 
 /// What a write will do to memory, judged and numbered, not yet visible.
@@ -37,17 +41,50 @@ pub struct Plan {
 }
 
 impl MemoryStore {
-    pub fn new(max_world: u64, quota: u64) -> Self {
+    pub fn new(max_world: u64, quota: u64, rules: Rules) -> Self {
         let limits = Limits { max_world, quota: Some(quota), memory: true };
-        Self { worlds: RwLock::default(), limits }
+        Self { worlds: RwLock::default(), limits, rules }
+    }
+
+    /// Removes worlds whose time has come, at most `limit`; their events, numbered.
+    pub fn expire(
+        &self,
+        numbers: &Numbers,
+        now_us: i64,
+        limit: usize,
+    ) -> Vec<(u64, Option<Event>)> {
+        let mut worlds = self.write_lock();
+        let due = worlds.expiring.iter().take_while(|(end, _)| *end <= now_us).take(limit);
+        let due: Vec<WorldPath> = due.map(|(_, path)| path.clone()).collect();
+        let mut events = Vec::new();
+        for path in due.into_iter().filter(|path| !worlds.locked.contains(path)).collect::<Vec<_>>()
+        {
+            let Some(seq) = numbers.take() else { break };
+            let op = Op {
+                path,
+                verb: Verb::Delete,
+                conditions: Conditions::default(),
+                link: Some(Link::Expired),
+            };
+            events.push((seq, Some(Event::delete(seq, &op, now_us))));
+            worlds.set(op.path, None);
+        }
+        events
     }
 
     /// Judges and numbers `ops` and keeps other writes off their paths until `apply` or `release`.
     /// `Busy` when another such write holds one of them. Deletes are numbered by the ledger.
     pub fn prepare(&self, ops: &[&Op], numbers: &Numbers, now_us: i64) -> Result<Plan, Refused> {
         let mut worlds = self.write_lock();
-        let plan = Planner { worlds: &worlds, numbers, now_us, limits: &self.limits, buried: true }
-            .plan(ops)?;
+        let plan = Planner {
+            worlds: &worlds,
+            numbers,
+            now_us,
+            limits: &self.limits,
+            rules: &self.rules,
+            buried: true,
+        }
+        .plan(ops)?;
         worlds.locked.extend(ops.iter().map(|op| op.path.clone()));
         Ok(plan)
     }
@@ -80,14 +117,25 @@ fn unlock(worlds: &mut Worlds, ops: &[&Op]) {
 
 impl Worlds {
     fn become_true(&mut self, plan: Plan) -> Vec<Done> {
-        self.bytes = plan.bytes;
         for (path, head) in plan.heads {
-            match head {
-                Some(head) => self.heads.insert(path, head),
-                None => self.heads.remove(&path),
-            };
+            self.set(path, head);
         }
         plan.done
+    }
+
+    fn set(&mut self, path: WorldPath, head: Option<Arc<Head>>) {
+        self.bytes += head.as_ref().map_or(0, |head| head.size);
+        if let Some(end) = self.heads.get(&path).and_then(|old| old.expires_us) {
+            self.expiring.remove(&(end, path.clone()));
+        }
+        if let Some(end) = head.as_ref().and_then(|head| head.expires_us) {
+            self.expiring.insert((end, path.clone()));
+        }
+        let old = match head {
+            Some(head) => self.heads.insert(path, head),
+            None => self.heads.remove(&path),
+        };
+        self.bytes -= old.map_or(0, |old| old.size);
     }
 }
 
@@ -103,6 +151,7 @@ struct Planner<'a> {
     numbers: &'a Numbers,
     now_us: i64,
     limits: &'a Limits,
+    rules: &'a Rules,
     /// A delete's number and event come with its ledger rows.
     buried: bool,
 }
@@ -128,6 +177,12 @@ impl Planner<'_> {
             Some(head) => head.clone(),
             None => self.worlds.heads.get(&op.path).cloned(),
         };
+        let mut current = current;
+        if let Some(expired) = current.take_if(|head| head.has_expired(self.now_us))
+            && matches!(op.verb, Verb::Put { .. })
+        {
+            self.expire(plan, op, &expired)?;
+        }
         judge(op, current.as_deref(), plan.bytes, self.limits)?;
         match (&op.verb, current) {
             (Verb::Put { body, content_type, headers }, current) => {
@@ -135,6 +190,7 @@ impl Planner<'_> {
                 let head = new_head(op, current.as_deref(), body.hash.clone(), chunks, |head| {
                     head.content_type = content_type.clone();
                     head.headers = headers.clone();
+                    head.expires_us = self.rules.expiry(&op.path, headers, self.now_us);
                 });
                 self.keep(plan, op, current, head)
             }
@@ -142,7 +198,7 @@ impl Planner<'_> {
                 let head = append(op, &old, body);
                 self.keep(plan, op, Some(old), head)
             }
-            (Verb::Delete, Some(old)) => self.remove(plan, op, &old),
+            (Verb::Delete | Verb::Purge, Some(old)) => self.remove(plan, op, &old),
             (_, current) => {
                 let (seq, tag) = current.map_or((0, None), |head| (head.seq, Some(head.tag)));
                 plan.done.push(Done { created: false, seq, tag });
@@ -164,6 +220,15 @@ impl Planner<'_> {
         plan.events.push((seq, Some(event(op, &head, old.is_none()))));
         plan.heads.insert(op.path.clone(), Some(head.clone()));
         plan.done.push(Done { created: old.is_none(), seq, tag: Some(head.tag) });
+        Ok(())
+    }
+
+    /// A world whose time has come goes before another takes its path.
+    fn expire(&self, plan: &mut Plan, op: &Op, old: &Head) -> Result<(), Refusal> {
+        let seq = self.numbers.take().ok_or(Refusal::Overloaded)?;
+        let gone = Op { link: Some(Link::Expired), ..op.clone() };
+        plan.events.push((seq, Some(Event::delete(seq, &gone, self.now_us))));
+        plan.bytes -= old.size;
         Ok(())
     }
 
@@ -225,6 +290,7 @@ fn new_head(
         hash_state: Some(hash),
         row: Row::default(),
         fault: None,
+        expires_us: current.and_then(|old| old.expires_us),
     };
     describe(&mut head);
     head
@@ -285,7 +351,9 @@ impl Driver for MemoryStore {
             let mut worlds = self.write_lock();
             let now_us = super::now_us();
             let limits = &self.limits;
-            let planner = Planner { worlds: &worlds, numbers, now_us, limits, buried: false };
+            let rules = &self.rules;
+            let planner =
+                Planner { worlds: &worlds, numbers, now_us, limits, rules, buried: false };
             batch.answers.push(match planner.plan(&ops) {
                 Ok(mut plan) => {
                     batch.numbers.extend(signed(&mut plan.events, write));
@@ -312,7 +380,10 @@ impl Driver for MemoryStore {
         let worlds = self.read_lock();
         let from = if after >= prefix { Bound::Excluded(after) } else { Bound::Included(prefix) };
         let range = worlds.heads.range::<str, _>((from, Bound::Unbounded));
-        let wanted = range.take_while(|(path, _)| path.as_str().starts_with(prefix));
+        let now_us = super::now_us();
+        let wanted = range
+            .take_while(|(path, _)| path.as_str().starts_with(prefix))
+            .filter(|(_, head)| !head.has_expired(now_us));
         Ok(wanted.take(limit).map(|(_, head)| Entry::from(&**head)).collect())
     }
 

@@ -15,9 +15,10 @@ use crate::audit::keys::AuditKey;
 use crate::audit::log::LogKind;
 use crate::path::WorldPath;
 use crate::store::judge::{Limits, judge};
+use crate::store::rules::Rules;
 use crate::store::{
-    Body, Done, Event, Hash, Head, Headers, INLINE_MAX, Kind, NewBody, NewBytes, Numbers, Op,
-    Refusal, Row, Tag, Verb, Write,
+    Body, Conditions, Done, Event, Hash, Head, Headers, INLINE_MAX, Kind, Link, NewBody, NewBytes,
+    Numbers, Op, Refusal, Row, Tag, Verb, Write,
 };
 
 /// Kinds of things that wait to be freed, as the trash table has them.
@@ -28,6 +29,8 @@ pub const TRASH_CHAIN: i64 = 2;
 #[derive(Debug)]
 pub enum Stop {
     Refused(Refusal),
+    /// Refused after some of its rows were laid: nothing of this transaction may be committed.
+    Spoiled(Refusal),
     Sql(rusqlite::Error),
 }
 
@@ -52,6 +55,7 @@ pub struct Transaction<'a> {
     pub objects: &'a Objects,
     pub numbers: &'a Numbers,
     pub limits: &'a Limits,
+    pub rules: &'a Rules,
     pub now_us: i64,
     /// The store's row as it will be.
     pub row: StoreRow,
@@ -73,7 +77,7 @@ impl Transaction<'_> {
         if kept.is_some() {
             self.db.execute_batch("SAVEPOINT w")?;
         }
-        let first = self.taken.len();
+        let (first, laid) = (self.taken.len(), self.db.total_changes());
         match (self.ops(write), kept) {
             (Ok(done), kept) => {
                 if kept.is_some() {
@@ -90,8 +94,14 @@ impl Transaction<'_> {
                 if let Some((row, heads)) = kept {
                     (self.row, self.heads) = (row, heads);
                     self.db.execute_batch("ROLLBACK TO w; RELEASE w")?;
+                    return Err(stop);
                 }
-                Err(stop)
+                match stop {
+                    Stop::Refused(why) if self.db.total_changes() != laid => {
+                        Err(Stop::Spoiled(why))
+                    }
+                    stop => Err(stop),
+                }
             }
         }
     }
@@ -101,15 +111,23 @@ impl Transaction<'_> {
     }
 
     fn op(&mut self, op: &Op, write: &Write) -> Step<Done> {
-        let current = self.current(&op.path)?;
+        let mut current = self.current(&op.path)?;
+        let sweeps = op.link == Some(Link::Expired);
+        if let Some(expired) = current.take_if(|head| !sweeps && head.has_expired(self.now_us))
+            && matches!(op.verb, Verb::Put { .. })
+        {
+            self.expire(op, write, &expired)?;
+        }
         judge(op, current.as_deref(), self.row.bytes, self.limits)?;
         match (&op.verb, current) {
             (Verb::Put { body, content_type, headers }, current) => {
                 self.put(op, write, current, body, content_type, headers)
             }
             (Verb::Append { body }, Some(old)) => self.append(op, write, &old, body),
-            (Verb::Delete, Some(_)) if op.path.is_ledger() => Err(Refusal::Protected.into()),
-            (Verb::Delete, Some(old)) => self.delete(op, write, &old),
+            (Verb::Delete | Verb::Purge, Some(_)) if op.path.is_ledger() => {
+                Err(Refusal::Protected.into())
+            }
+            (Verb::Delete | Verb::Purge, Some(old)) => self.delete(op, write, &old),
             (Verb::Bury { body_sha256 }, _) => {
                 let seq = self.bury(op, write, *body_sha256)?;
                 Ok(Done { created: false, seq, tag: None })
@@ -142,8 +160,8 @@ impl Transaction<'_> {
         headers: &Headers,
     ) -> Step<Done> {
         let (stored, tail) = self.store_body(body)?;
-        if let Some(Body::Object(old)) = current.as_ref().map(|head| &head.body) {
-            self.discard(TRASH_OBJECT, old.id)?;
+        if let Some(old) = &current {
+            self.supersede(old, false)?;
         }
         let head = Head {
             path: op.path.clone(),
@@ -159,6 +177,7 @@ impl Transaction<'_> {
             body: stored,
             row: Row { tail, ..current.as_ref().map_or_else(Row::default, |old| old.row) },
             fault: None,
+            expires_us: self.rules.expiry(&op.path, headers, self.now_us),
         };
         self.record(op, write, current.as_deref(), head)
     }
@@ -166,6 +185,7 @@ impl Transaction<'_> {
     fn append(&mut self, op: &Op, write: &Write, old: &Arc<Head>, body: &NewBody) -> Step<Done> {
         let mut head =
             Head { size: old.size + body.size, modified_us: self.now_us, ..(**old).clone() };
+        self.supersede(old, matches!(old.body, Body::Object(_)))?;
         match &old.body {
             Body::Object(object) => self.append_pieces(&mut head, object.id, old, body)?,
             Body::Inline(bytes) => self.append_inline(&mut head, bytes, body)?,
@@ -269,7 +289,7 @@ impl Transaction<'_> {
         }
     }
 
-    fn discard(&self, kind: i64, id: i64) -> Step<()> {
+    pub(super) fn discard(&self, kind: i64, id: i64) -> Step<()> {
         self.db
             .prepare_cached("INSERT OR IGNORE INTO trash(kind, id) VALUES(?1, ?2)")?
             .execute([kind, id])?;
@@ -338,12 +358,12 @@ impl Transaction<'_> {
         let Tag::Hmac(hmac) = head.tag else { unreachable!("durable tags are hmacs") };
         let sql = if created {
             "INSERT INTO world(seq, event_id, events, hmac, body_sha256, size, content_type, headers, \
-             modified_us, body, object, tail, hash_state, path, id) \
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+             modified_us, body, object, tail, hash_state, path, id, expires_us) \
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
         } else {
             "UPDATE world SET seq = ?1, event_id = ?2, events = ?3, hmac = ?4, body_sha256 = ?5, \
              size = ?6, content_type = ?7, headers = ?8, modified_us = ?9, body = ?10, object = ?11, \
-             tail = ?12, hash_state = ?13 WHERE path = ?14 AND id = ?15"
+             tail = ?12, hash_state = ?13, expires_us = ?16 WHERE path = ?14 AND id = ?15"
         };
         self.db.prepare_cached(sql)?.execute(params![
             head.seq as i64,
@@ -361,22 +381,39 @@ impl Transaction<'_> {
             head.hash_state.as_ref().map(rows::pack),
             head.path.as_str(),
             head.row.id,
+            head.expires_us,
         ])?;
         Ok(())
     }
 
     fn delete(&mut self, op: &Op, write: &Write, old: &Head) -> Step<Done> {
         let seq = self.bury(op, write, old.body_sha256)?;
+        let purged = matches!(op.verb, Verb::Purge) || self.rules.history(&old.path).is_none();
+        if purged {
+            self.blank_world(old.row.id)?;
+            self.purge_versions(&old.path)?;
+            self.drop_body(&old.body)?;
+        } else {
+            self.supersede(old, false)?;
+        }
         self.db.prepare_cached("DELETE FROM world WHERE id = ?1")?.execute([old.row.id])?;
         // The chain may be long and the body large: both are freed later, in bounded turns.
         self.discard(TRASH_CHAIN, old.row.id)?;
-        if let Body::Object(object) = &old.body {
-            self.discard(TRASH_OBJECT, object.id)?;
-        }
         self.row.bytes = self.row.bytes.saturating_sub(old.size);
         self.row.worlds = self.row.worlds.saturating_sub(1);
         self.heads.insert(op.path.clone(), None);
         Ok(Done { created: false, seq, tag: None })
+    }
+
+    /// A world whose time has come goes before another takes its path.
+    fn expire(&mut self, op: &Op, write: &Write, old: &Head) -> Step<()> {
+        let delete = Op {
+            path: op.path.clone(),
+            verb: Verb::Delete,
+            conditions: Conditions::default(),
+            link: Some(Link::Expired),
+        };
+        self.delete(&delete, write, old).map(|_| ())
     }
 
     pub(super) fn next_row(&mut self) -> i64 {

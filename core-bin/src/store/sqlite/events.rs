@@ -153,5 +153,6 @@ fn empty_ledger(now_us: i64) -> Head {
         hash_state: None,
         row: Row::default(),
         fault: None,
+        expires_us: None,
     }
 }

@@ -5,6 +5,7 @@ mod batch;
 mod cache;
 pub mod check;
 mod events;
+mod history;
 pub mod lock;
 mod objects;
 pub mod offline;
@@ -29,9 +30,10 @@ use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode};
 
 use super::judge::Limits;
+use super::rules::Rules;
 use super::{
-    Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, Refusal, StoreError,
-    Usage, Write, now_us,
+    At, Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, Refusal,
+    StoreError, Usage, Write, now_us,
 };
 use crate::audit::keys::{AuditKey, KeyTable, Keyring};
 use crate::audit::log::LogRow;
@@ -56,6 +58,7 @@ pub struct SqliteStore {
     limits: Limits,
     /// Rows of the log up to this number were pruned.
     pruned_to: u64,
+    rules: Rules,
     worlds: AtomicU64,
     bytes: AtomicU64,
     /// Pages in the WAL after the newest commit.
@@ -81,6 +84,7 @@ pub struct Options<'a> {
     pub older_keys: &'a [Vec<u8>],
     pub max_world: u64,
     pub quota: Option<u64>,
+    pub rules: Rules,
     pub cache_bytes: usize,
     pub cache_entries: usize,
 }
@@ -109,6 +113,7 @@ impl SqliteStore {
             key,
             keys,
             pruned_to: pruned.map_or(0, |cut| cut.seq),
+            rules: options.rules.clone(),
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
@@ -158,6 +163,28 @@ impl SqliteStore {
         self.readers.with(|db| rows::world(db, &self.objects, path.as_str()))
     }
 
+    /// Kept versions of a path, newest first, those before number `before`.
+    pub fn versions(
+        &self,
+        path: &WorldPath,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Head>, StoreError> {
+        let _reading = self.objects.reading();
+        self.readers.with(|db| history::versions(db, &self.objects, path.as_str(), before, limit))
+    }
+
+    /// The kept version that was in force then; the world's row is not asked.
+    pub fn version(&self, path: &WorldPath, at: At) -> Result<Option<Head>, StoreError> {
+        let _reading = self.objects.reading();
+        self.readers.with(|db| history::version(db, &self.objects, path.as_str(), at))
+    }
+
+    /// Worlds whose time has come: paths and numbers, at most `limit`.
+    pub fn expired(&self, now_us: i64, limit: usize) -> Result<Vec<(WorldPath, u64)>, StoreError> {
+        self.readers.with(|db| rows::expired(db, now_us, limit))
+    }
+
     /// Bytes of an object from `at` to the end of a piece; none behind its end.
     pub fn piece(&self, object: &Object, at: u64) -> Result<Option<Bytes>, StoreError> {
         self.readers.with(|db| objects::read(db, object.id, at))
@@ -202,7 +229,8 @@ impl SqliteStore {
         wal::truncate(&self.writer().db).map_err(|e| e.to_string())
     }
 
-    /// Runs the writes in one transaction. A full disk fails them all: the caller tries them singly.
+    /// Runs the writes in one transaction. A full disk, or a write that was refused half-way, fails
+    /// them all: the caller tries them singly.
     fn transact(&self, writer: &mut Writer, writes: &[Write], numbers: &Numbers) -> Outcome {
         if let Err(error) = writer.db.execute_batch("BEGIN IMMEDIATE") {
             return Outcome::failed(&error, vec![]);
@@ -214,6 +242,7 @@ impl SqliteStore {
             objects: &self.objects,
             numbers,
             limits: &self.limits,
+            rules: &self.rules,
             now_us: now_us(),
             row: writer.row.clone(),
             heads: HashMap::new(),
@@ -231,6 +260,11 @@ impl SqliteStore {
                     let taken = std::mem::take(&mut tx.taken);
                     let _ = writer.db.execute_batch("ROLLBACK");
                     return Outcome::failed(&error, taken);
+                }
+                Err(Stop::Spoiled(why)) => {
+                    let gaps = gaps(std::mem::take(&mut tx.taken));
+                    let _ = writer.db.execute_batch("ROLLBACK");
+                    return Outcome::Failed { why, singly: true, gaps };
                 }
             }
         }
@@ -267,7 +301,7 @@ impl SqliteStore {
 /// How one transaction ended.
 enum Outcome {
     Committed { answers: Vec<Result<Vec<Done>, Refusal>>, taken: Taken },
-    Failed { why: Refusal, full: bool, gaps: Vec<u64> },
+    Failed { why: Refusal, singly: bool, gaps: Vec<u64> },
     Unknown { why: String, gaps: Vec<u64> },
 }
 
@@ -281,7 +315,7 @@ impl Outcome {
             Trouble::Busy => Refusal::Busy,
             Trouble::Other => Refusal::Storage(error.to_string().into()),
         };
-        Self::Failed { why, full: trouble == Trouble::Full, gaps: gaps(taken) }
+        Self::Failed { why, singly: trouble == Trouble::Full, gaps: gaps(taken) }
     }
 
     fn unknown(error: &rusqlite::Error, taken: Taken) -> Self {
@@ -323,8 +357,8 @@ impl Driver for SqliteStore {
                 batch.answers = answers;
                 batch.numbers = taken;
             }
-            // Only the write that fails again, alone, is the one that does not fit.
-            Outcome::Failed { full: true, gaps, .. } if writes.len() > 1 => {
+            // Only the write that fails again, alone, is the one that is refused.
+            Outcome::Failed { singly: true, gaps, .. } if writes.len() > 1 => {
                 batch.numbers.extend(given_up(gaps));
                 drop(writer);
                 for write in writes {

@@ -11,10 +11,10 @@ use super::raw;
 use crate::audit::log::{LogKind, LogRow};
 use crate::audit::world::WorldRow;
 use crate::path::WorldPath;
-use crate::store::{Body, ChainRow, Entry, Hash, Head, Headers, Row, Tag, hex, unhex};
+use crate::store::{Body, ChainRow, Entry, Hash, Head, Headers, Row, Tag, hex, now_us, unhex};
 
 const WORLD: &str = "id, path, seq, event_id, events, hmac, body_sha256, size, content_type, \
-                     headers, modified_us, body, object, tail, hash_state, fault";
+                     headers, modified_us, body, object, tail, hash_state, fault, expires_us";
 
 /// First byte of a kept hash state: which serialisation follows (sha2's may change).
 const STATE_FORMAT: u8 = 1;
@@ -47,6 +47,7 @@ fn head(row: &SqlRow<'_>, objects: &Objects) -> rusqlite::Result<Head> {
         hash_state: row.get_ref(14)?.as_blob_or_null()?.and_then(|s| unpack(s, &body_sha256)),
         row: Row { id: row.get(0)?, event_id: row.get(3)?, tail: row.get(13)? },
         fault: row.get_ref(15)?.as_str_or_null()?.map(Arc::from),
+        expires_us: row.get(16)?,
     })
 }
 
@@ -101,10 +102,10 @@ pub fn list(
         if after >= prefix && !after.is_empty() { (">", after) } else { (">=", prefix) };
     let sql = format!(
         "SELECT path, seq, events, size, content_type, hmac, modified_us FROM world \
-         WHERE path {op} ?1 ORDER BY path LIMIT ?2"
+         WHERE path {op} ?1 AND (expires_us IS NULL OR expires_us > ?3) ORDER BY path LIMIT ?2"
     );
     let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![from, limit as i64], |row| {
+    let rows = statement.query_map(params![from, limit as i64, now_us()], |row| {
         Ok(Entry {
             path: WorldPath::trusted(row.get_ref(0)?.as_str()?),
             seq: unsigned(row, 1)?,
@@ -124,6 +125,21 @@ pub fn list(
 const CHAIN: &str = "e.id, e.seq, e.time_us, e.time_text, e.type, coalesce(e.target, w.path), \
                      e.body_sha256, e.size, e.content_type, e.headers, e.meta_sha256, e.hmac, \
                      e.prev_hmac, e.key, e.raw";
+
+/// Worlds whose time has come, those that waited longest first.
+pub fn expired(
+    db: &Connection,
+    now_us: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(WorldPath, u64)>> {
+    db.prepare_cached(
+        "SELECT path, seq FROM world WHERE expires_us <= ?1 ORDER BY expires_us LIMIT ?2",
+    )?
+    .query_map(params![now_us, limit as i64], |row| {
+        Ok((WorldPath::trusted(row.get_ref(0)?.as_str()?), unsigned(row, 1)?))
+    })?
+    .collect()
+}
 
 /// One page of a world's chain, after the event with id `after`.
 pub fn chain(

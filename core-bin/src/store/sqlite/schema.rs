@@ -42,6 +42,7 @@ CREATE TABLE world(
   expires_us INTEGER, fault TEXT
 ) STRICT;
 CREATE INDEX world_expiry ON world(expires_us) WHERE expires_us IS NOT NULL;
+CREATE INDEX world_object ON world(object) WHERE object IS NOT NULL;
 CREATE INDEX world_fault ON world(fault) WHERE fault IS NOT NULL;
 
 CREATE TABLE event(
@@ -71,10 +72,14 @@ CREATE TABLE staged(object INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE trash(kind INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY(kind, id)) STRICT, WITHOUT ROWID;
 
 CREATE TABLE version(
-  world INTEGER NOT NULL, event INTEGER NOT NULL, size INTEGER NOT NULL,
-  body BLOB, object INTEGER,
-  PRIMARY KEY(world, event)
-) STRICT, WITHOUT ROWID;
+  seq INTEGER PRIMARY KEY, path TEXT NOT NULL, event INTEGER NOT NULL,
+  time_us INTEGER NOT NULL, until_us INTEGER NOT NULL, expires_us INTEGER,
+  size INTEGER NOT NULL, content_type TEXT NOT NULL, headers TEXT NOT NULL,
+  body_sha256 BLOB NOT NULL, hmac BLOB NOT NULL, body BLOB, object INTEGER
+) STRICT;
+CREATE INDEX version_path ON version(path, seq);
+CREATE INDEX version_object ON version(object) WHERE object IS NOT NULL;
+CREATE INDEX version_expiry ON version(expires_us) WHERE expires_us IS NOT NULL;
 
 CREATE TABLE pruned(
   path TEXT PRIMARY KEY, seq INTEGER NOT NULL, hmac BLOB NOT NULL

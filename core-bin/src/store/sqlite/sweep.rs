@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, params};
 
 use super::batch::{TRASH_CHAIN, TRASH_OBJECT};
-use super::{Outcome, SqliteStore, Trouble, objects};
+use super::{Outcome, SqliteStore, Trouble, history, objects};
 use crate::store::{Refusal, now_us};
 
 /// Rows and pieces that one turn frees: 1 MiB of pieces at the most.
@@ -87,7 +87,10 @@ impl SqliteStore {
         let (mut more, mut left) = (false, 0_i64);
         let objects = &self.objects;
         let done = self.turn(|db| {
-            more = free_chain(db)? | free_object(db, objects)? | forget_answers(db)?;
+            more = free_chain(db)?
+                | free_object(db, objects)?
+                | forget_answers(db)?
+                | history::forget_old(db, now_us())?;
             left = db.query_row("SELECT count(*) FROM trash", [], |row| row.get(0))?;
             db.execute_batch("PRAGMA incremental_vacuum(64)")
         });

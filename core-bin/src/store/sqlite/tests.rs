@@ -11,7 +11,7 @@ use crate::audit::log;
 use crate::path::WorldPath;
 use crate::store::conformance::{append, op, options, put, write};
 use crate::store::{
-    Body, Done, Driver, Head, NewBody, NewBytes, Numbers, Object, Op, PIECE, Verb, Write,
+    Body, Done, Driver, Head, NewBody, NewBytes, Numbers, Object, Op, PIECE, Refusal, Verb, Write,
 };
 
 fn durable() -> (tempfile::TempDir, SqliteStore, Numbers) {
@@ -180,4 +180,22 @@ fn a_second_writer_and_a_wrong_key_are_refused_by_name() {
     let error = SqliteStore::open(&wrong).err().unwrap();
     assert!(error.contains("wrong key"), "{error}");
     SqliteStore::open(&options(dir.path())).unwrap();
+}
+
+#[test]
+fn a_write_refused_half_way_leaves_nothing_in_the_commit() {
+    let (dir, store, numbers) = durable();
+    let before = "x".repeat(100_000);
+    commit(&store, &numbers, put("kept", before.clone()));
+    while numbers.take().is_some() {}
+    let writes = [write(vec![put("kept", "after")]), write(vec![put("other", "b")])];
+    let answers = store.commit(&writes, &numbers).answers;
+    assert!(answers.iter().all(|answer| matches!(answer, Err(Refusal::Overloaded))), "{answers:?}");
+    store.mark_trash();
+    while store.sweep() {}
+    drop(store);
+    let (store, _) = SqliteStore::open(&options(dir.path())).unwrap();
+    while store.sweep() {}
+    let head = store.head(&home("kept")).unwrap().unwrap();
+    assert_eq!(read_all(&store, &head), before.as_bytes());
 }

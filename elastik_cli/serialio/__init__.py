@@ -1,0 +1,1 @@
+"""Boards on a serial line: framing, messages, the bridge, its spool, and a simulated board."""

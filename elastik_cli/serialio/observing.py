@@ -1,0 +1,120 @@
+"""A board's own resources, kept in worlds: register, take what comes newer, register again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from elastik_cli.serialio import messages
+from elastik_cli.serialio.messages import BLOCK2, GET, MAX_AGE, OBSERVE, Message
+from elastik_cli.serialio.talker import Outcome, Talker
+
+NEVER = float("inf")
+# RFC 7252 §5.10.5: an answer without Max-Age is fresh for a minute.
+DEFAULT_MAX_AGE_S = 60
+GRACE_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
+# RFC 7641 §3.4: after this long any notification is newer than the last.
+REORDERING_S = 128.0
+
+
+def newer(last: int, last_at: float, this: int, now: float) -> bool:
+    """Whether a notification is newer than the one before (RFC 7641 §3.4)."""
+    if now > last_at + REORDERING_S:
+        return True
+    return (last < this and this - last < 1 << 23) or (last > this and last - this > 1 << 23)
+
+
+class Observer:
+    """One observed resource. `store` gets each new value, `say` what a person should know."""
+
+    def __init__(
+        self,
+        path: str,
+        talker: Talker,
+        store: Callable[[str, Message], None],
+        say: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.path, self.talker, self.store, self.say, self.clock = path, talker, store, say, clock
+        self.deadline = NEVER
+        self.notifications = self.older = 0
+        self._token = b""
+        self._last: tuple[int, float] | None = None
+        self._pause = FIRST_PAUSE_S
+        self._operation: Any = None
+        self._plain = False
+
+    def start(self, now: float, delay: float = 0.0) -> None:
+        """Register, at once or after `delay` seconds."""
+        self._last, self._token, self._plain = None, b"", False
+        self._operation = None
+        self.deadline = now + delay
+
+    def stop(self) -> None:
+        self.talker.forget(self._token)
+        self.deadline = NEVER
+
+    def tick(self, now: float) -> None:
+        """Register, or register again, when it is time."""
+        if now < self.deadline or self._operation is not None:
+            return
+        self.deadline = NEVER
+        options = [*messages.path_options(self.path), (OBSERVE, b"")]
+        request = Message(0, GET, 0, options=messages.ordered(options))
+        operation = self.talker.ask(
+            request, self._registered, now, notified=self._notified, token=self._token
+        )
+        # A busy line may have answered already, within the call.
+        self._operation = None if self.deadline != NEVER else operation
+
+    def _registered(self, outcome: Outcome) -> None:
+        now, operation = self.clock(), self._operation
+        self._operation = None
+        answer = outcome.message
+        if answer is None or not answer.ok:
+            why = outcome.failure if answer is None else messages.code_text(answer.code)
+            if why != "down":
+                self.say(f"{self.path}: cannot be observed now ({why}); asking again")
+            self.deadline = now + self._pause
+            self._pause = min(LONGEST_PAUSE_S, self._pause * 2)
+            return
+        self._pause = FIRST_PAUSE_S
+        if operation is not None:
+            self._token = operation.token
+        if answer.value(OBSERVE) is None:
+            if not self._plain:
+                self.say(f"{self.path}: the board does not offer it for observation")
+            self._plain = True
+            self.deadline = NEVER
+            self.store(self.path, answer)
+            return
+        self._take(answer, now)
+
+    def _notified(self, message: Message, now: float) -> None:
+        if not message.ok or message.value(OBSERVE) is None:
+            # The board ended it: RFC 7641 §3.2.
+            self.talker.forget(message.token)
+            self.deadline = now + self._pause
+            return
+        self.notifications += 1
+        self._take(message, now)
+
+    def _take(self, message: Message, now: float) -> None:
+        number = message.uint(OBSERVE) or 0
+        if self._last is not None and not newer(*self._last, number, now):
+            self.older += 1
+            return
+        self._last = (number, now)
+        age = message.uint(MAX_AGE)
+        self.deadline = now + (DEFAULT_MAX_AGE_S if age is None else age) + GRACE_S
+        block = message.block(BLOCK2)
+        if block is not None and block.more:
+            request = Message(0, GET, 0, options=tuple(messages.path_options(self.path)))
+            self.talker.ask(request, self._whole, now)
+        else:
+            self.store(self.path, message)
+
+    def _whole(self, outcome: Outcome) -> None:
+        if outcome.message is not None and outcome.message.ok:
+            self.store(self.path, outcome.message)

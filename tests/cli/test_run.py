@@ -1,0 +1,148 @@
+"""init and run: from nothing to a server that keeps a note; where each setting comes from."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import urllib.request
+
+import pytest
+
+from commandline import until
+from realcore import free_port
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def home(bare, core_binary):
+    """The command with a core to run and nothing else."""
+    return bare.with_env(ELASTIK_CORE=str(core_binary))
+
+
+@pytest.fixture
+def running(home, background):
+    """Start `elastik run` and wait until its port answers."""
+
+    def start(*words, program=home, port, **options):
+        process = background("run", *words, program=program, **options)
+
+        def answers():
+            assert process.poll() is None, process.communicate()
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        until(answers)
+        return process
+
+    return start
+
+
+def stopped(process, number=signal.SIGINT):
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err.decode()
+
+
+def test_init_run_put_get(home, running):
+    port = free_port()
+    home.ok("init", "--port", str(port))
+    process = running(port=port)
+    home.ok("put", "note", stdin=b"hello\n")
+    assert home.ok("get", "note") == b"hello\n"
+    assert home.ok("rm", "note") == b"1\n"
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/home/note")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 401
+    code, _, err = stopped(process)
+    assert code == 0
+    assert "elastik-core v" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_cleanly(home, running, number, tmp_path):
+    port = free_port()
+    keyed = home.with_env(ELASTIK_KEY=KEY, ELASTIK_PORT=str(port))
+    assert stopped(running(port=port, program=keyed), number)[0] == 0
+
+
+def test_without_a_key_it_says_exactly_that(home):
+    ended = home("run")
+    assert ended.code == 2
+    assert ended.err.startswith("elastik: no key")
+    assert "elastik init" in ended.err
+
+
+def test_no_secret_is_on_argv(home, running, tmp_path):
+    port = free_port()
+    for name in ("key", "write"):
+        (tmp_path / name).write_text(KEY + name + "\n")
+        (tmp_path / name).chmod(0o600)
+    process = running(
+        "--key-file", "key", "--write-token-file", "write", "--port", str(port), port=port
+    )
+    with open(f"/proc/{process.pid}/cmdline") as argv:
+        assert KEY not in argv.read()
+    with open(f"/proc/{process.pid}/environ") as environ:
+        assert f"ELASTIK_KEY={KEY}key\0" in environ.read()
+    answer = home.with_env(
+        ELASTIK_URL=f"http://127.0.0.1:{port}", ELASTIK_WRITE_TOKEN=f"{KEY}write"
+    )
+    answer.ok("put", "x", "--text", "1")
+
+
+def test_published_secret_options_work_and_warn(home, running, tmp_path):
+    port = free_port()
+    process = running("--key", KEY, "--write-token", "w", "--port", str(port), port=port)
+    with open(f"/proc/{process.pid}/cmdline") as argv:
+        assert KEY not in argv.read()
+    _, _, err = stopped(process)
+    assert "use --key-file" in err
+    assert "use --write-token-file" in err
+
+
+def test_the_data_directory_in_order(home, running, tmp_path):
+    port = free_port()
+    keyed = home.with_env(ELASTIK_KEY=KEY, ELASTIK_PORT=str(port), ELASTIK_WRITE_TOKEN="w")
+
+    def used(program, *words):
+        process = running(*words, program=program, port=port)
+        with open(f"/proc/{process.pid}/environ") as environ:
+            settings = dict(item.split("=", 1) for item in environ.read().split("\0") if item)
+        assert stopped(process)[0] == 0
+        return settings["ELASTIK_DATA"]
+
+    assert used(keyed) == str(tmp_path / "data" / "elastik" / "default")
+    (tmp_path / "data").mkdir(exist_ok=True)
+    assert used(keyed) == str(tmp_path / "data")
+    home.ok("init", "--data-dir", str(tmp_path / "context"))
+    assert used(keyed) == str(tmp_path / "context")
+    assert used(keyed.with_env(ELASTIK_DATA="env")) == str(tmp_path / "env")
+    flag = ("--data-dir", "flag")
+    assert used(keyed.with_env(ELASTIK_DATA="env"), *flag) == str(tmp_path / "flag")
+
+
+def test_dotenv_fills_what_the_environment_lacks(home, running, tmp_path):
+    port = free_port()
+    (tmp_path / ".env").write_text(
+        f"ELASTIK_KEY={KEY}\nELASTIK_WRITE_TOKEN=theirs\nELASTIK_PORT=1\n"
+    )
+    mine = home.with_env(ELASTIK_PORT=str(port), ELASTIK_DATA="d")
+    process = running(program=mine, port=port)
+    with open(f"/proc/{process.pid}/environ") as environ:
+        settings = dict(item.split("=", 1) for item in environ.read().split("\0") if item)
+    assert settings["ELASTIK_KEY"] == KEY
+    assert settings["ELASTIK_WRITE_TOKEN"] == "theirs"
+    assert settings["ELASTIK_PORT"] == str(port)
+
+
+def test_python_m_elastik_is_the_same_program(home):
+    home.argv = (home.argv[0], "-m", "elastik")
+    assert home.ok("--version").startswith(b"elastik 9")
+    assert home("nonsense").code == 2
+
+
+def test_the_path_of_the_binary(home, core_binary):
+    assert home.ok("run", "--print-path").decode().strip() == str(core_binary)
+    assert home.with_env(ELASTIK_CORE="/nonexistent")("run", "--print-path").code == 3
