@@ -28,7 +28,7 @@ build: .venv/.ready $(CORE) ## Make .venv (command, SDK, developer tools) and th
 .venv-lowest/.ready: pyproject.toml constraints.txt hatch_build.py
 	test -x .venv-lowest/bin/python || "$$(sh dev/pythons lowest)" -m venv .venv-lowest
 	.venv-lowest/bin/python $(INSTALL) 'pip>=25.1'
-	.venv-lowest/bin/python $(INSTALL) pytest hypothesis -e .
+	.venv-lowest/bin/python $(INSTALL) pytest hypothesis -e '.[aio]'
 	touch $@
 
 # cargo leaves an unchanged binary alone; touching it tells make that it was asked.

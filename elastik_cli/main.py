@@ -40,6 +40,9 @@ SECTIONS = {
         "listen": "Print events as they happen, or run a command for each.",
         "verify": "Check the audit chain of a path.",
     },
+    "Devices": {
+        "serial": "Boards on serial lines: plug one in, and it is on the disk.",
+    },
     "Server": {
         "init": "Make a key, three tokens, a data directory and a context.",
         "run": "Run the server in the foreground.",

@@ -21,7 +21,7 @@ def command(session, source, target, recursive, overwrite, dry_run):
 
     \b
     Examples:
-      elastik mv draft note
+      elastik mv draft published
       elastik mv -r inbox archive/2026 --dry-run
     """
     client = session.store("approve")

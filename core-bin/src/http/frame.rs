@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-pub use crate::clock::rfc3339;
+use super::time::rfc3339;
 use crate::engine::{Event, Kind, Link};
 
 /// Frames kept for listeners that come to an event a little later than the first one.

@@ -38,7 +38,7 @@ const ALLOWED: &[&str] = &[
     "content-language", "content-md5", "content-security-policy",
     "content-security-policy-report-only", "cross-origin-embedder-policy",
     "cross-origin-opener-policy", "cross-origin-resource-policy", "expires", "permissions-policy",
-    "referrer-policy", "x-frame-options", "x-observed-at", "x-robots-tag",
+    "referrer-policy", "x-elastik-ttl", "x-frame-options", "x-observed-at", "x-robots-tag",
 ];
 
 /// The configured layers of the decision.

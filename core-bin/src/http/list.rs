@@ -12,9 +12,9 @@ use hyper::{Method, StatusCode};
 
 use super::body::{Body, Feed, Gone};
 use super::reply::{self, Reply};
+use super::time::rfc3339;
 use super::{Door, query};
 use crate::access::{Action, Identity};
-use crate::clock::rfc3339;
 use crate::engine::{Engine, Entry, Refusal};
 use crate::path::{NAMESPACES, PathError, WorldPath, percent_decode};
 
@@ -94,7 +94,7 @@ fn from(after: &str) -> String {
 }
 
 /// Whether JSON is named in `Accept`, and not after plain text.
-fn wants_json(headers: &HeaderMap) -> bool {
+pub fn wants_json(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kinds = accept.split(',').map(|item| item.split(';').next().unwrap_or_default().trim());
     for kind in kinds {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::http::request::Parts;
 
-use super::frame::rfc3339;
+use super::time::rfc3339;
 use crate::access::{Identity, Tier};
 use crate::engine::now_us;
 

@@ -9,6 +9,7 @@ mod conditional;
 mod cors;
 mod frame;
 mod headers;
+mod history;
 mod key;
 mod list;
 mod listen;
@@ -43,6 +44,7 @@ use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Action, Identity, Tokens};
+use crate::clock as time;
 use crate::engine::Engine;
 use cors::Origins;
 use headers::Policy;
@@ -178,6 +180,7 @@ async fn dispatch(door: &Arc<Door>, parts: &Parts, body: Incoming) -> Result<Rep
         Route::Root => Ok(page::root()),
         Route::Proc(page) => page::answer(door, parts, page).await,
         Route::List(encoded) => list::below(door, parts, encoded).await,
+        Route::History(encoded) => history::answer(door, parts, encoded).await,
         Route::Batch => batch::answer(door, parts, body).await,
         Route::Verify(encoded) => verify::answer(door, parts, encoded).await,
         Route::Unknown => Err(reply::not_found()),

@@ -9,6 +9,8 @@ pub enum Route<'a> {
     Proc(Proc),
     /// The world's path as it stands in the target, still encoded.
     Verify(&'a str),
+    /// The world whose kept versions are asked for, still encoded.
+    History(&'a str),
     /// Several writes in one commit.
     Batch,
     /// The directory to list, still encoded; empty is all.
@@ -40,6 +42,8 @@ pub enum Proc {
 pub const READ_ONLY: &str = "GET, HEAD, OPTIONS";
 /// Methods of a world.
 pub const WORLD: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS, PATCH, COPY, MOVE";
+/// Methods of a world's history.
+pub const HISTORY: &str = "GET, HEAD, POST, OPTIONS";
 /// Methods of the batch.
 pub const BATCH: &str = "POST, OPTIONS";
 
@@ -76,6 +80,9 @@ impl<'a> Route<'a> {
             "list" => return Self::List(""),
             "batch" => return Self::Batch,
             _ => {
+                if let Some(world) = name.strip_prefix("history/") {
+                    return Self::History(world);
+                }
                 if let Some(directory) = name.strip_prefix("list/") {
                     return Self::List(directory);
                 }
@@ -92,6 +99,7 @@ impl<'a> Route<'a> {
         match self {
             Self::World(_) | Self::Server => WORLD,
             Self::Batch => BATCH,
+            Self::History(_) => HISTORY,
             _ => READ_ONLY,
         }
     }

@@ -17,6 +17,9 @@ use crate::access::Action;
 use crate::engine::{Caller, Conditions, Done, Head, Op, Tag, Verb, Write};
 use crate::path::WorldPath;
 
+/// On a DELETE: kept versions go too, and their bytes are overwritten.
+const PURGE: HeaderName = HeaderName::from_static("x-elastik-purge");
+
 const AUDIT_VALID: HeaderName = HeaderName::from_static("x-audit-valid");
 
 pub async fn answer(
@@ -43,24 +46,29 @@ async fn read(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply,
     door.admit(parts, Action::Read(&path))?;
     let head = door.engine.head(&path).await.map_err(|refusal| reply::refused(&refusal))?;
     let Some(head) = head else { return Err(reply::not_found()) };
-    match conditional::of_read(&parts.headers, &head) {
+    represent(door, parts, &head)
+}
+
+/// One version of a world, as GET and HEAD show it.
+pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Reply, Reply> {
+    match conditional::of_read(&parts.headers, head) {
         conditional::Verdict::Failed(why) => return Err(reply::precondition_failed(why)),
         conditional::Verdict::NotModified => {
             let mut reply = reply::empty(StatusCode::NOT_MODIFIED);
-            describe(reply.headers_mut(), &head);
+            describe(reply.headers_mut(), head);
             return Ok(reply);
         }
         conditional::Verdict::Proceed => {}
     }
     let bodiless = parts.method == Method::HEAD;
-    let ranges = conditional::ranges(&parts.headers, &head);
+    let ranges = conditional::ranges(&parts.headers, head);
     let mut reply = match &ranges {
         Ranges::Unsatisfiable => return Err(send::unsatisfiable(head.size)),
-        Ranges::Whole => send::whole(door, &head, bodiless),
-        Ranges::Parts(parts) => send::partial(door, &head, parts, bodiless),
+        Ranges::Whole => send::whole(door, head, bodiless),
+        Ranges::Parts(parts) => send::partial(door, head, parts, bodiless),
     };
     let content_type = reply.headers_mut().remove(CONTENT_TYPE);
-    describe(reply.headers_mut(), &head);
+    describe(reply.headers_mut(), head);
     // Several parts have a type of their own.
     if matches!(&ranges, Ranges::Parts(parts) if parts.len() > 1) {
         content_type.map(|value| reply.headers_mut().insert(CONTENT_TYPE, value));
@@ -150,7 +158,8 @@ fn offset(headers: &HeaderMap) -> Result<Option<u64>, Reply> {
 async fn delete(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
     let who = door.admit(parts, Action::Delete(&path))?;
     let caller = key::caller(parts, &who)?;
-    commit(door, caller, path, Verb::Delete, conditional::of_write(&parts.headers)).await?;
+    let verb = if parts.headers.contains_key(PURGE) { Verb::Purge } else { Verb::Delete };
+    commit(door, caller, path, verb, conditional::of_write(&parts.headers)).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
