@@ -57,6 +57,8 @@ pub struct Settings {
     /// Heads and small bodies kept in memory.
     pub cache_bytes: usize,
     pub cache_entries: usize,
+    /// Told in a line each: what a start has to say before the doors open.
+    pub announce: fn(&str),
 }
 
 /// Why the engine cannot start; one sentence for a person.
@@ -102,6 +104,7 @@ impl Engine {
             rules: settings.rules.clone(),
             cache_bytes: settings.cache_bytes,
             cache_entries: settings.cache_entries,
+            announce: settings.announce,
         };
         let (store, numbers) = SqliteStore::open(&options).map_err(StartError)?;
         let rules = settings.rules.clone();

@@ -2,6 +2,8 @@
 
 mod anchor;
 mod compact;
+mod export;
+mod import;
 mod key;
 mod options;
 mod out;
@@ -73,7 +75,8 @@ struct Verb {
     run: fn(&Asked, &mut Out) -> Outcome,
 }
 
-const VERBS: &[&Verb] = &[&verify::VERB, &anchor::VERB, &key::ROTATE, &compact::VERB];
+const VERBS: &[&Verb] =
+    &[&verify::VERB, &anchor::VERB, &key::ROTATE, &compact::VERB, &import::VERB, &export::VERB];
 
 /// Runs what the arguments ask for; returns the exit code.
 pub fn main(args: &[OsString]) -> u8 {

@@ -5,8 +5,11 @@ mod batch;
 mod cache;
 pub mod check;
 mod events;
+pub mod export;
 mod history;
+pub mod import;
 pub mod lock;
+mod moving;
 mod objects;
 pub mod offline;
 pub mod pages;
@@ -87,6 +90,8 @@ pub struct Options<'a> {
     pub rules: Rules,
     pub cache_bytes: usize,
     pub cache_entries: usize,
+    /// Told in a line each: what an import does.
+    pub announce: fn(&str),
 }
 
 impl SqliteStore {
@@ -94,9 +99,9 @@ impl SqliteStore {
     pub fn open(options: &Options<'_>) -> Result<(Self, Numbers), String> {
         make_dir(options.data_dir)?;
         let lock = lock::take(options.data_dir)?;
-        refuse_other_layouts(options.data_dir)?;
-        let file = options.data_dir.join(FILE);
         let ring = Keyring::new(options.key, options.older_keys);
+        import::on_start(options.data_dir, &ring, &options.announce)?;
+        let file = options.data_dir.join(FILE);
         let key = ring.current().clone();
         let (mut db, row) = schema::open(&file, &key)?;
         wal::truncate(&db).map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
@@ -427,22 +432,6 @@ fn sync_dirs(dir: &Path) -> std::io::Result<()> {
                 return Err(error);
             }
             _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Worlds of 8.x lie in directories of their own: they are not hidden behind an empty new store.
-fn refuse_other_layouts(dir: &Path) -> Result<(), String> {
-    let entries = std::fs::read_dir(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    for entry in entries.flatten() {
-        if entry.path().join("universe.db").is_file() {
-            return Err(format!(
-                "{} holds worlds in the layout of elastik 8.x ({}); this version does not read it yet: \
-                 choose another data directory",
-                dir.display(),
-                entry.file_name().to_string_lossy()
-            ));
         }
     }
     Ok(())

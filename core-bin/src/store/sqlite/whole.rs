@@ -3,10 +3,14 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::pages::Pages;
-use super::schema;
+use super::{rows, schema};
 use crate::audit::anchor::Anchor;
 use crate::audit::keys::KeyTable;
+use crate::audit::world::WorldRow;
 use crate::store::StoreError;
+
+/// Worlds that are read at a time.
+const PAGE: usize = 64;
 
 /// The line that names the log's newest row.
 pub fn anchor<P: Pages>(pages: &P, keys: &KeyTable) -> Result<Anchor, StoreError> {
@@ -21,4 +25,15 @@ pub fn anchor<P: Pages>(pages: &P, keys: &KeyTable) -> Result<Anchor, StoreError
     })?;
     let key_id = keys.key(row.key).map_or([0; 16], |key| key.id);
     Ok(Anchor::new(id, row.seq, row.mac, time, key_id))
+}
+
+/// The store's number for the key with this id.
+pub fn key_number<P: Pages>(pages: &P, id: &[u8]) -> Result<Option<i64>, StoreError> {
+    let rows = pages.page(schema::key_rows)?;
+    Ok(rows.into_iter().find(|(_, known)| known == id).map(|(number, _)| number))
+}
+
+/// A page of worlds as the file has them, by their ids.
+pub fn worlds<P: Pages>(pages: &P, after: i64) -> Result<Vec<WorldRow>, StoreError> {
+    pages.page(|db| rows::worlds(db, after, PAGE))
 }
