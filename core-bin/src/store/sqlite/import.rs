@@ -55,7 +55,6 @@ pub fn on_start(data_dir: &Path, ring: &Keyring, announce: &dyn Fn(&str)) -> Res
         }
         return Ok(());
     }
-    moving::forget_unnamed(data_dir);
     if places.is_empty() {
         return Ok(());
     }
@@ -80,6 +79,7 @@ pub fn import(
     ));
     let file = data_dir.join(IMPORTING);
     forget(&file);
+    moving::forget_unnamed(data_dir);
     let mut done = Imported::default();
     let moving = write(&file, &places, ring, &mut done)?;
     let in_place = same(data_dir, source);
@@ -182,7 +182,10 @@ fn set_aside(file: &Path, ring: &Keyring, done: &mut Imported) -> Result<(), Str
     check::run(&store, &asked, &mut |told| match told {
         check::Told::Store(finding) => broken = Some(finding.to_string()),
         check::Told::World(world) => {
-            if let Some(finding) = world.findings.iter().find(|f| f.problem != Problem::SetAside) {
+            let of = |problem| move |f: &&Finding| f.problem == problem;
+            let body = world.findings.iter().find(of(Problem::WorldBody));
+            let first = world.findings.iter().find(|f| f.problem != Problem::SetAside);
+            if let Some(finding) = body.or(first) {
                 faults.push((world.id, world.path.clone(), said(finding), world.fault.clone()));
             }
         }

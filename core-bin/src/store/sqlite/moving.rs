@@ -36,6 +36,13 @@ impl Moving {
     pub fn begin(mut self, data_dir: &Path) -> Result<Self, String> {
         let time: String = clock::sql(now_us()).replace(' ', "T").replace([':', '-'], "");
         self.to = data_dir.join(format!("{PREFIX}{time}Z"));
+        // Two imports in one second have two names.
+        for number in 2..100 {
+            if !self.to.exists() {
+                break;
+            }
+            self.to = data_dir.join(format!("{PREFIX}{time}Z-{number}"));
+        }
         let failed = |e: std::io::Error| format!("{}: {e}", self.to.display());
         std::fs::create_dir(&self.to).map_err(failed)?;
         let mut text = format!("{}\n", self.store_id);
