@@ -34,7 +34,6 @@ class FrameParser:
         self._lines = bytearray()
         self._searched = 0
         self._max = max_frame
-        self.frames = 0
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes."""
@@ -47,7 +46,6 @@ class FrameParser:
             frame = bytes(self._lines[: end.start()])
             del self._lines[: end.end()]
             self._searched = 0
-            self.frames += 1
             event = parse_frame(frame)
             if event is not None:
                 found.append(event)
@@ -77,7 +75,10 @@ def parse_frame(frame: bytes) -> Event | None:
     event: Event = {"event": kind, "id": ident, "data": "\n".join(data)}
     for line in data:
         name, colon, value = line.partition(":")
-        if colon and name not in ("event", "id", "data", "body"):
+        if name == "body":
+            # Why there are no bytes: superseded, too-large or dropped.
+            event["body-state"] = value.strip()
+        elif colon and name not in ("event", "id", "data"):
             event[name.strip().lower()] = value.lstrip(" ")
     return event
 
