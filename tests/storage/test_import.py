@@ -59,7 +59,8 @@ def test_every_event_row_is_unchanged(tmp_path, offline):
         for path, world in EXPECTED["worlds"].items():
             rows = db.execute(
                 "SELECT e.id, type, coalesce(target, path), lower(hex(e.body_sha256)), e.size,"
-                " e.content_type, lower(hex(meta_sha256)), lower(hex(e.hmac)), lower(hex(prev_hmac)),"
+                " e.content_type, lower(hex(meta_sha256)), lower(hex(e.hmac)),"
+                " lower(hex(prev_hmac)),"
                 " datetime(time_us / 1000000, 'unixepoch'), time_text, raw"
                 " FROM event e JOIN world w ON w.id = e.world WHERE path = ? ORDER BY e.id",
                 (path,),
