@@ -22,8 +22,8 @@ const DENIED: &[&str] = &[
     "true-client-ip", "upgrade", "upgrade-insecure-requests", "user-agent", "vary", "via",
     "viewport-width", "width", "www-authenticate", "x-append-offset", "x-content-type-options",
     "x-destination-if-match", "x-destination-if-none-match", "x-elapsed-ms", "x-elapsed-us",
-    "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-powered-by", "x-real-ip",
-    "x-request-id",
+    "x-elastik-at", "x-elastik-purge", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+    "x-powered-by", "x-real-ip", "x-request-id",
 ];
 
 const DENIED_PREFIXES: &[&str] =
@@ -38,7 +38,7 @@ const ALLOWED: &[&str] = &[
     "content-language", "content-md5", "content-security-policy",
     "content-security-policy-report-only", "cross-origin-embedder-policy",
     "cross-origin-opener-policy", "cross-origin-resource-policy", "expires", "permissions-policy",
-    "referrer-policy", "x-frame-options", "x-observed-at", "x-robots-tag",
+    "referrer-policy", "x-elastik-ttl", "x-frame-options", "x-observed-at", "x-robots-tag",
 ];
 
 /// The configured layers of the decision.

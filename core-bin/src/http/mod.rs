@@ -7,8 +7,11 @@ mod batch;
 mod body;
 mod conditional;
 mod cors;
+mod events;
 mod frame;
 mod headers;
+mod history;
+mod inline;
 mod key;
 mod list;
 mod listen;
@@ -16,6 +19,7 @@ mod listener;
 mod log;
 mod meter;
 mod page;
+mod pages;
 mod patch;
 mod protocol;
 mod query;
@@ -179,6 +183,8 @@ async fn dispatch(door: &Arc<Door>, parts: &Parts, body: Incoming) -> Result<Rep
         Route::Proc(page) => page::answer(door, parts, page).await,
         Route::List(encoded) => list::below(door, parts, encoded).await,
         Route::Batch => batch::answer(door, parts, body).await,
+        Route::Versions(encoded) => history::answer(door, parts, encoded).await,
+        Route::Events(encoded) => events::answer(door, parts, encoded).await,
         Route::Verify(encoded) => verify::answer(door, parts, encoded).await,
         Route::Unknown => Err(reply::not_found()),
         Route::Server => {

@@ -12,11 +12,12 @@ use hyper::{Method, StatusCode};
 
 use super::range::Ranges;
 use super::reply::{self, Reply};
-use super::{Door, conditional, headers, key, patch, route, send, take, transfer};
+use super::{Door, conditional, headers, history, key, patch, route, send, take, transfer};
 use crate::access::Action;
-use crate::engine::{Caller, Conditions, Done, Head, Op, Tag, Verb, Write};
+use crate::engine::{Caller, Conditions, Done, Head, LIFETIME_HEADER, Op, Tag, Verb, Write};
 use crate::path::WorldPath;
 
+const PURGE: HeaderName = HeaderName::from_static("x-elastik-purge");
 const AUDIT_VALID: HeaderName = HeaderName::from_static("x-audit-valid");
 
 pub async fn answer(
@@ -41,8 +42,7 @@ pub async fn answer(
 /// GET and HEAD: the same answer, with and without the bytes.
 async fn read(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
     door.admit(parts, Action::Read(&path))?;
-    let head = door.engine.head(&path).await.map_err(|refusal| reply::refused(&refusal))?;
-    let Some(head) = head else { return Err(reply::not_found()) };
+    let head = version(door, &parts.headers, &path).await?;
     match conditional::of_read(&parts.headers, &head) {
         conditional::Verdict::Failed(why) => return Err(reply::precondition_failed(why)),
         conditional::Verdict::NotModified => {
@@ -66,6 +66,18 @@ async fn read(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply,
         content_type.map(|value| reply.headers_mut().insert(CONTENT_TYPE, value));
     }
     Ok(reply)
+}
+
+/// The world as it stands, or the old version that the request names.
+async fn version(door: &Door, headers: &HeaderMap, path: &WorldPath) -> Result<Arc<Head>, Reply> {
+    let refused = |refusal| reply::refused(&refusal);
+    match history::at(headers)? {
+        None => door.engine.head(path).await.map_err(refused)?.ok_or_else(reply::not_found),
+        Some(at) => {
+            let head = door.engine.version(path, at).await.map_err(refused)?;
+            head.ok_or_else(history::not_kept)
+        }
+    }
 }
 
 /// What is told of a world besides its bytes.
@@ -111,6 +123,7 @@ async fn write(
         Err(reply) => return Err(take::discard(door, parts, body, reply)),
     };
     let caller = key::caller(parts, &who)?;
+    lifetime(&parts.headers)?;
     let mut conditions = conditional::of_write(&parts.headers);
     let verb = if parts.method == Method::PUT {
         let body = take::take(door, parts, &path, body).await?;
@@ -137,6 +150,15 @@ pub fn written(path: &WorldPath, done: &Done, replaced: StatusCode) -> Reply {
     reply
 }
 
+/// A lifetime that is none must not pass for one that is kept.
+fn lifetime(headers: &HeaderMap) -> Result<(), Reply> {
+    let Some(value) = headers.get(LIFETIME_HEADER) else { return Ok(()) };
+    match value.to_str().unwrap_or_default().parse::<u32>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(reply::bad_request("x-elastik-ttl must be whole seconds")),
+    }
+}
+
 /// Where an append has to begin, when the client says so.
 fn offset(headers: &HeaderMap) -> Result<Option<u64>, Reply> {
     let Some(value) = headers.get(reply::APPEND_OFFSET) else { return Ok(None) };
@@ -150,8 +172,18 @@ fn offset(headers: &HeaderMap) -> Result<Option<u64>, Reply> {
 async fn delete(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
     let who = door.admit(parts, Action::Delete(&path))?;
     let caller = key::caller(parts, &who)?;
-    commit(door, caller, path, Verb::Delete, conditional::of_write(&parts.headers)).await?;
+    let verb = if purges(&parts.headers)? { Verb::Purge } else { Verb::Delete };
+    commit(door, caller, path, verb, conditional::of_write(&parts.headers)).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// Whether nothing is to be left of a body, also not of the versions that are kept.
+fn purges(headers: &HeaderMap) -> Result<bool, Reply> {
+    match headers.get(PURGE).map(|value| value.as_bytes()) {
+        None | Some(b"false") => Ok(false),
+        Some(b"true") => Ok(true),
+        Some(_) => Err(reply::bad_request("x-elastik-purge must be true or false")),
+    }
 }
 
 /// One op through the one commit path.
