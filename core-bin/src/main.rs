@@ -83,7 +83,8 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
         connections: config.max_connections,
         head: config.head_timeout,
         write: config.write_timeout,
-        shutdown: config.shutdown_deadline,
+        // The last tenth is for the store to close.
+        shutdown: config.shutdown_deadline.mul_f64(0.9),
     };
     let server = tokio::spawn(http::serve(listeners, tls.clone(), door.clone(), limits));
     eprint!("{}", config.banner(VERSION, &addresses));

@@ -167,7 +167,7 @@ pub const SETTINGS: &[Setting] = &[
         "ELASTIK_SHUTDOWN_DEADLINE",
         "10",
         "seconds",
-        "how long requests in flight may take after a signal to stop",
+        "how long the stop may take after a signal; requests in flight get nine tenths of it",
     ),
     plain(
         "max-connections",
