@@ -28,7 +28,7 @@ build: .venv/.ready $(CORE) ## Make .venv (command, SDK, developer tools) and th
 .venv-lowest/.ready: pyproject.toml constraints.txt hatch_build.py
 	test -x .venv-lowest/bin/python || "$$(sh dev/pythons lowest)" -m venv .venv-lowest
 	.venv-lowest/bin/python $(INSTALL) 'pip>=25.1'
-	.venv-lowest/bin/python $(INSTALL) pytest hypothesis -e .
+	.venv-lowest/bin/python $(INSTALL) pytest hypothesis -e '.[aio]'
 	touch $@
 
 # cargo leaves an unchanged binary alone; touching it tells make that it was asked.
@@ -61,6 +61,8 @@ pytest-lowest: build try-peers .venv-lowest/.ready
 
 bench: build peers ## Measure the core beside the published one.
 	$(PYTHON) bench/durable_put.py
+	$(PYTHON) bench/wire.py --seconds 1
+	$(PYTHON) bench/command.py
 
 docs: build ## Write again what is generated: reference pages, man pages, completions.
 	.venv/bin/typer dev/tasks.py run man

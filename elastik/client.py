@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from elastik.errors import NotFound
 from elastik.formats import Formats
 from elastik.hierarchy import Hierarchy
+from elastik.sending import Data
 from elastik.tracing import Tracing
-from elastik.verbs import Data
 
 if TYPE_CHECKING:
     from elastik.worlds import WorldRef

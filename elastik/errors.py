@@ -164,10 +164,12 @@ def error_for(
     return cls(status, body, method=method, path=path, headers=headers)
 
 
-def __getattr__(name: str) -> Any:
-    # These two derive from urllib's URLError, whose import a program without failures can spare.
-    if name in ("Unreachable", "TimedOut"):
-        from elastik import _unreachable
+if not TYPE_CHECKING:
 
-        return getattr(_unreachable, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        # These two derive from urllib's URLError, whose import a program without failures can spare.
+        if name in ("Unreachable", "TimedOut"):
+            from elastik import _unreachable
+
+            return getattr(_unreachable, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

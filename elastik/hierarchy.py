@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from elastik import paths
-from elastik.errors import PreconditionFailed, Unsupported, error_for
+from elastik.errors import NotFound, PreconditionFailed, Unsupported, error_for
 from elastik.headers import stored_headers
-from elastik.responses import Written
-from elastik.verbs import Data, Verbs
+from elastik.responses import Entry, Written
+from elastik.sending import Data
+from elastik.verbs import Verbs
 
 if TYPE_CHECKING:
     from elastik.worlds import WorldReader, WorldWriter
@@ -32,14 +34,45 @@ class Hierarchy(Verbs):
         """The same as list_paths(), for who thinks in keys."""
         return self.list()
 
+    def entries(self, prefix: str = "", *, depth: int = -1) -> Iterator[Entry]:
+        """What is stored below `prefix`, in byte order, read as it is consumed.
+
+        A world has ``path``, ``size`` (bytes), ``etag``, ``type``, ``modified`` (RFC 3339) and
+        ``events`` (number); with `depth` > 0, what lies deeper appears as a directory: only
+        ``path``, with ``/`` at its end. An older core gives ``path`` and ``size``.
+        """
+        root = paths.canonical_prefix(prefix)
+        if not self._knows("collections"):
+            return _old_entries(self._checked("GET", "/proc/du").body, root, depth)
+        return self._entries(root, depth)
+
+    def _entries(self, root: str, depth: int) -> Iterator[Entry]:
+        import json
+
+        query = f"?depth={depth}" if depth > 0 else ""
+        target = f"/proc/list/{paths.quote(root)}{query}"
+        answer = self._send("GET", target, None, {"Accept": "application/jsonl"})
+        if answer.status >= 400:
+            raise error_for(
+                answer.status, answer.read(), method="GET", path=target, headers=answer.headers
+            )
+        rest = b""
+        for piece in answer.chunks():
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+
     def walk(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """(path, bytes) of each world at or below `prefix`, in byte order."""
         root = paths.canonical_prefix(prefix)
-        lines = self._checked("GET", "/proc/du").body.decode("utf-8").split("\n")
-        for line in lines:
-            path, tab, size = line.rpartition("\t")
-            if tab and paths.under(path, root):
-                yield path, int(size)
+        if root not in paths.RESERVED and root and self._knows("collections"):
+            with contextlib.suppress(NotFound):
+                yield root, self._size(root)
+        for entry in self.entries(root):
+            yield entry["path"], entry["size"]
+
+    def _size(self, path: str) -> int:
+        return int(self.head(path).get("content-length", "0"))
 
     def ls(self, prefix: str = "", *, depth: int = 1) -> Paths:
         """Paths at or below `prefix`, cut at `depth` levels; what is cut ends in ``/``.
@@ -49,11 +82,20 @@ class Hierarchy(Verbs):
         if depth != -1 and depth < 1:
             raise ValueError("depth must be >= 1, or -1 for all descendants")
         root = paths.canonical_prefix(prefix)
-        inside = (path for path in self.list() if paths.under(path, root))
         if depth == -1:
-            return [*inside]
-        # A dict keeps the order and drops repeated virtual directories.
-        return [*dict.fromkeys(_cut(path, root, depth) for path in inside)]
+            return [path for path, _ in self.walk(root)]
+        found = [entry["path"] for entry in self.entries(root, depth=depth)]
+        itself = root and root not in paths.RESERVED and self._knows("collections")
+        if itself and self._is_there(root):
+            found.insert(0, root)
+        return found
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            self.head(path)
+        except NotFound:
+            return False
+        return True
 
     def tree(self, prefix: str = "") -> str:
         """The worlds at or below `prefix` as a drawn tree; ``(empty)`` when there are none."""
@@ -82,7 +124,13 @@ class Hierarchy(Verbs):
         if not force and (not root or root in paths.NAMESPACES):
             what = f"the whole namespace {root!r}" if root else "every path"
             raise ValueError(f"rm(recursive=True) would delete {what}; pass force=True to confirm")
-        return sum(self.delete(target) for target in self.ls(root, depth=-1))
+        count = None
+        if root and root not in paths.RESERVED:
+            count = self._whole_tree("DELETE", root, {})
+        if count is not None:
+            return count + self.delete(root)
+        # Older cores, whole namespaces, and trees beyond the limit of one commit.
+        return sum(self.delete(target) for target in self.ls(root, depth=-1) if not _fixed(target))
 
     # -- copy and move -------------------------------------------------------------------------
 
@@ -127,29 +175,64 @@ class Hierarchy(Verbs):
     ) -> int:
         """Move one world, or with `recursive` all at and below `src`; how many were moved.
 
-        The core does it in one commit (MOVE). An older core gets copy, then delete;
-        `atomic=True` raises Unsupported instead. FileExistsError unless `overwrite`.
+        The core does it in one commit (MOVE). An older core, or a tree beyond the core's limit for
+        one commit, gets one world after the other; `atomic=True` raises Unsupported instead.
+        FileExistsError unless `overwrite`.
         """
         source, target = paths.canonical_prefix(src), paths.canonical_prefix(dst)
         if source == target:
             raise ValueError("mv() source and destination must be different")
-        if recursive and not (source and target):
+        if not recursive:
+            return self._move(source, target, overwrite, atomic)
+        if not (source and target):
             raise ValueError("mv(recursive=True) needs a source and a destination prefix")
-        if not recursive and self._transfer("MOVE", source, target, overwrite) is not None:
-            return 1
+        sent = {"Destination": paths.target(target), "Overwrite": "T" if overwrite else "F"}
+        moved = self._whole_tree("MOVE", source, sent)
+        if moved is not None:
+            return moved + (self._is_there(source) and self._move(source, target, overwrite, False))
+        if atomic:
+            raise Unsupported("this core cannot move that tree in one commit")
+        names = self.ls(source, depth=-1)
+        pairs = [(name, target + name[len(source) :]) for name in names]
+        taken = set() if overwrite else set(self.list()).intersection(new for _, new in pairs)
+        if taken:
+            raise FileExistsError(min(taken))
+        return sum(self._move(old, new, overwrite, False) for old, new in pairs)
+
+    def _move(self, source: str, target: str, overwrite: bool, atomic: bool) -> int:
+        try:
+            if self._transfer("MOVE", source, target, overwrite) is not None:
+                return 1
+        except NotFound:
+            # 8.3 looked at the destination first.
+            if not overwrite and self._is_there(target):
+                raise FileExistsError(target) from None
+            raise
         if atomic:
             raise Unsupported("an atomic move needs a core with MOVE")
-        pairs = [(source, target)]
-        if recursive:
-            names = self.ls(source, depth=-1)
-            pairs = [(name, target + name[len(source) :]) for name in names]
-            taken = set() if overwrite else set(self.list()).intersection(d for _, d in pairs)
-            if taken:
-                raise FileExistsError(min(taken))
-        for old, new in pairs:
-            self.copy(old, new, overwrite=overwrite)
-            self.delete(old)
-        return len(pairs)
+        if not overwrite and self._is_there(target):
+            raise FileExistsError(target)
+        self.copy(source, target, overwrite=overwrite)
+        self.delete(source)
+        return 1
+
+    def _whole_tree(self, method: str, root: str, sent: dict[str, str]) -> int | None:
+        """MOVE or DELETE of all below `root` by the core; None when it must be done here."""
+        if not self._knows("copy and move"):
+            return None
+        response = self.request(method, root, None, {"Depth": "infinity", **sent})
+        if response.status in (405, 413, 501):
+            return None
+        if response.status == 412:
+            raise FileExistsError(sent.get("Destination", root).lstrip("/"))
+        if response.status == 404:
+            return 0
+        if not response.ok:
+            raise error_for(
+                response.status, response.body, method=method, path=root, headers=response.headers
+            )
+        self.clear_cache()
+        return int(response.body or b"0")
 
     def _transfer(self, method: str, src: str, dst: str, overwrite: bool) -> Written | None:
         """COPY or MOVE by the core (RFC 4918 §9.8, §9.9); None when it cannot."""
@@ -168,7 +251,8 @@ class Hierarchy(Verbs):
             )
         self.clear_cache(src)
         self.clear_cache(dst)
-        return {"status": response.status, "etag": response.etag}
+        # RFC 4918 says 204 where a PUT says 200: to the caller it is the same news.
+        return {"status": 200 if response.status == 204 else response.status, "etag": response.etag}
 
     # -- many at once --------------------------------------------------------------------------
 
@@ -216,6 +300,26 @@ class Hierarchy(Verbs):
         from elastik.downloads import download
 
         return download(self, path, os.fspath(file), tries)
+
+
+def _fixed(path: str) -> bool:
+    """The delete ledger is append-only."""
+    return path == paths.LEDGER
+
+
+def _old_entries(text: bytes, root: str, depth: int) -> Iterator[Entry]:
+    """The lines of /proc/du as entries, directories once."""
+    last = ""
+    for line in text.decode("utf-8").split("\n"):
+        path, tab, size = line.rpartition("\t")
+        if not tab or not paths.under(path, root):
+            continue
+        shown = path if depth < 1 else _cut(path, root, depth)
+        if shown == path:
+            yield {"path": path, "size": int(size)}
+        elif shown != last:
+            yield {"path": shown}
+            last = shown
 
 
 def _cut(path: str, root: str, depth: int) -> str:

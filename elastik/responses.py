@@ -48,6 +48,17 @@ class Written(TypedDict):
     etag: str
 
 
+class Entry(TypedDict, total=False):
+    """One line of a listing; see `Elastik.entries`."""
+
+    path: str
+    size: int
+    etag: str
+    type: str
+    modified: str
+    events: int
+
+
 # Response headers by their names on the wire; all optional, values always text.
 WorldMeta = TypedDict(
     "WorldMeta",

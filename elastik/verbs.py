@@ -6,13 +6,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, cast, overload
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from elastik import paths
 from elastik.errors import NotFound, error_for
 from elastik.headers import reject_wire_headers
 from elastik.responses import ByteStream, Response, WorldMeta, Written, etag_value
+from elastik.sending import SINCE, Data, body_of, get_headers, put_headers, version_of
 from elastik.settings import default_url, strongest_token
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from elastik.events import EventStream
     from elastik.transport import Answer, Body, Transport
-
-Data = bytes | bytearray | memoryview | str | IO[bytes] | Iterable[bytes]
 
 _log = logging.getLogger("elastik")
 _log.addHandler(logging.NullHandler())
@@ -188,8 +187,9 @@ class Verbs:
     def _knows(self, capability: str) -> bool:
         """What the core can do, decided once by /proc/version."""
         if self._core_version is None:
-            self._core_version = _version_of(self._transport.send("GET", "/proc/version", {}))
-        return self._core_version >= _SINCE[capability] and capability not in self._lacks
+            answer = self._transport.send("GET", "/proc/version", {})
+            self._core_version = version_of(answer.status, answer.read())
+        return self._core_version >= SINCE[capability] and capability not in self._lacks
 
     # -- verbs ---------------------------------------------------------------------------------
 
@@ -216,30 +216,20 @@ class Verbs:
         ELASTIK_PERSIST_HEADERS lists them. `create_only` is ``If-None-Match: *``.
         Raises PreconditionFailed, PayloadTooLarge, InsufficientStorage, Unauthorized, Unreachable.
         """
-        if isinstance(if_none_match, bool):
-            raise TypeError("if_none_match must be an ETag; for `*` use create_only=True")
-        if create_only and if_none_match is not None:
-            raise ValueError("use either create_only=True or if_none_match=etag, not both")
         body = body_of(data, "put")
-        sent = dict(headers or {})
-        if meta:
-            from elastik.formats import warn_near_misses
-
-            warn_near_misses(meta)
-            sent.update({f"X-Meta-{k.replace('_', '-')}": str(v) for k, v in meta.items()})
-        if content_type is None:
-            text = isinstance(data, str)
-            content_type = "text/plain; charset=utf-8" if text else "application/octet-stream"
-        given = {
-            "Content-Type": content_type,
-            "Content-Encoding": content_encoding,
-            "Content-Language": content_language,
-            "Content-Disposition": content_disposition,
-            "Cache-Control": cache_control,
-            "If-Match": etag_value(if_match),
-            "If-None-Match": "*" if create_only else etag_value(if_none_match),
-        }
-        sent.update({name: str(value) for name, value in given.items() if value is not None})
+        sent = put_headers(
+            isinstance(data, str),
+            headers,
+            meta,
+            content_type=content_type,
+            content_encoding=content_encoding,
+            content_language=content_language,
+            content_disposition=content_disposition,
+            cache_control=cache_control,
+            if_match=if_match,
+            if_none_match=if_none_match,
+            create_only=create_only,
+        )
         response = self._checked("PUT", path, body, sent)
         self._remember(path, response.etag, body if isinstance(body, bytes) else None)
         return {"status": response.status, "etag": response.etag}
@@ -300,7 +290,7 @@ class Verbs:
         None means 304 for `if_none_match`; a missing world raises NotFound.
         """
         response = self._checked(
-            "GET", path, None, _get_headers(range, if_none_match, if_range, headers)
+            "GET", path, None, get_headers(range, if_none_match, if_range, headers)
         )
         if response.status == 304:
             return None
@@ -322,7 +312,7 @@ class Verbs:
         `range` is (first, last) or (first, None) for the rest. Status, headers and ETag are there
         before the first byte is read; a 304 has no bytes.
         """
-        sent = _get_headers(range, if_none_match, if_range, headers)
+        sent = get_headers(range, if_none_match, if_range, headers)
         answer = self._send("GET", paths.target(path), None, sent)
         if answer.status >= 400:
             raise error_for(
@@ -406,26 +396,6 @@ class Verbs:
                 self._etag_cache.pop(paths.with_namespace(path), None)
 
 
-# The first version of the core that can do each thing.
-_SINCE: dict[str, tuple[int, ...]] = {
-    "operation keys": (9,),
-    "copy and move": (9,),
-    "collections": (9,),
-    "inline events": (9,),
-    "several patterns": (9,),
-    "batch": (9,),
-}
-
-
-def _version_of(answer: Answer) -> tuple[int, ...]:
-    """(9, 0, 0) of `elastik-core 9.0.0-dev0 (rust)`; () when that is no core."""
-    words = answer.read().decode("utf-8", "replace").split()
-    if answer.status != 200 or len(words) < 2 or words[0] != "elastik-core":
-        return ()
-    numbers = words[1].lstrip("v").split("-")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdigit())
-
-
 def _is_conditional(headers: Mapping[str, str]) -> bool:
     """A conditional write that was applied and is sent again fails by its own effect."""
     return any(name.lower() in ("if-match", "if-none-match") for name in headers)
@@ -441,38 +411,3 @@ def _pause(answer: Answer) -> float | None:
 
 def _can_repeat(body: Body) -> bool:
     return body is None or isinstance(body, bytes)
-
-
-def _get_headers(
-    range: tuple[int, int | None] | None,
-    if_none_match: str | None,
-    if_range: str | None,
-    headers: Mapping[str, str] | None,
-) -> dict[str, str]:
-    sent = dict(headers or {})
-    if range is not None:
-        first, last = range
-        sent["Range"] = f"bytes={first}-{'' if last is None else last}"
-    for name, validator in (("If-None-Match", if_none_match), ("If-Range", if_range)):
-        value = etag_value(validator)
-        if value is not None:
-            sent[name] = value
-    return sent
-
-
-def body_of(data: Data, method: str) -> Body:
-    """What the transport sends for `data`; TypeError for what is no body."""
-    if isinstance(data, bytes):
-        return data
-    if isinstance(data, str):
-        return data.encode("utf-8")
-    if isinstance(data, (bytearray, memoryview)):
-        return bytes(data)
-    if hasattr(data, "read") or (hasattr(data, "__iter__") and not isinstance(data, Mapping)):
-        if isinstance(data, (list, tuple)) and not all(isinstance(p, bytes) for p in data):
-            raise TypeError(f"{method}() got a sequence that is not all bytes")
-        return data
-    raise TypeError(
-        f"{method}() data must be bytes, str, a binary file or an iterable of bytes,"
-        f" not {type(data).__name__}"
-    )

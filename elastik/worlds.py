@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from elastik.hierarchy import Hierarchy
-    from elastik.verbs import Data
+    from elastik.sending import Data
 
 READ_AHEAD = 256 * 1024
 # A writer's bytes stay in memory up to this, then go to a temporary file.

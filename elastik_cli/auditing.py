@@ -11,7 +11,7 @@ from elastik_cli.listing import every_path
 from elastik_cli.session import Session
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 VERDICTS = {200: "valid", 204: "not audited", 409: "broken"}
 

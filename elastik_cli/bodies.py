@@ -15,7 +15,7 @@ from elastik_cli.session import Session
 from elastik_cli.terminal import is_terminal
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 Body: TypeAlias = "bytes | IO[bytes] | Iterable[bytes]"
 
@@ -130,7 +130,7 @@ def guess_type(given: str | None, path: str, file: str | None, text: str | None)
 
 def report(session: Session, path: str, answer: Any) -> None:
     """The outcome of a write: silent, unless --json or -v asks."""
-    status, etag = answer["status"], answer["etag"]
+    status, etag = answer["status"], answer["etag"].strip('"')
     if session.out.json:
         session.out.record({"path": path, "status": status, "created": status == 201, "etag": etag})
     session.note(f"{path}: {'created' if status == 201 else 'written'}, {etag}")

@@ -13,19 +13,19 @@ def children(paths: Iterable[str], prefix: str, depth: int = 1) -> list[str]:
 
     A path that is itself the prefix is listed, as `ls FILE` does.
     """
-    if depth < 0:
-        return sorted(path for path in paths if under(path, prefix))
-    found = set()
-    for path in paths:
-        if not under(path, prefix):
-            continue
-        rest = path[len(prefix) :].strip("/").split("/") if prefix else path.split("/")
-        base = f"{prefix}/" if prefix else ""
-        if path == prefix or len(rest) <= depth:
-            found.add(path)
-        else:
-            found.add(base + "/".join(rest[:depth]) + "/")
-    return sorted(found)
+    inside = [path for path in paths if under(path, prefix)]
+    return sorted(inside if depth < 0 else {cut(path, prefix, depth) for path in inside})
+
+
+def cut(path: str, prefix: str, depth: int) -> str:
+    """`path`, or its virtual directory `depth` levels below `prefix`.
+
+    >>> cut("home/a/b/c", "home", 1), cut("home/a", "home", 1)
+    ('home/a/', 'home/a')
+    """
+    start = len(prefix) + 1 if prefix else 0
+    parts = path[start:].split("/")
+    return path if len(parts) <= depth else path[:start] + "/".join(parts[:depth]) + "/"
 
 
 Node = dict[str, Any]

@@ -44,6 +44,13 @@ class World(click.ParamType):
         return [CompletionItem(path, type="path") for path in offered(ctx.obj, incomplete)]
 
 
+class Path(World):
+    """A path on the server whose form the verb itself decides."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        return str(value)
+
+
 class Prefix(World):
     """A path that others may lie below; empty is everything."""
 
@@ -73,7 +80,20 @@ class File(click.ParamType):
         return [CompletionItem(incomplete, type="file")]
 
 
-WORLD, PREFIX, PATTERN, FILE = World(), Prefix(), Pattern(), File()
+class Context(click.ParamType):
+    """The name of a context."""
+
+    name = "context"
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        names = ctx.obj.config.get("contexts", {})
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+WORLD, PATH, PREFIX, PATTERN = World(), Path(), Prefix(), Pattern()
+FILE, CONTEXT = File(), Context()
 
 
 def offered(session: Session, incomplete: str) -> list[str]:

@@ -139,4 +139,4 @@ def _value(value: Any) -> str:
     import json
 
     # A TOML basic string takes JSON's escapes, but DEL must be escaped and JSON leaves it.
-    return json.dumps(str(value)).replace("\x7f", "\\u007f")
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

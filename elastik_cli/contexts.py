@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import secrets as randomness
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from elastik_cli.config import (
 )
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.secrets import TIERS
+from elastik_cli.session import Session
+from elastik_cli.settings import DEFAULT_URL
 
 
 def checked_name(name: str) -> str:
@@ -111,3 +115,65 @@ def _write_secret(path: Path, secret: str) -> None:
         file.write(secret + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def listed(session: Session) -> list[dict[str, Any]]:
+    """Every context with its URL."""
+    tables = session.config.get("contexts", {})
+    chosen = None if session.flags.no_context else session.context_name
+    return [
+        {"context": name, "url": table.get("url", DEFAULT_URL), "selected": name == chosen}
+        for name, table in sorted(tables.items())
+    ]
+
+
+def in_force(session: Session) -> list[dict[str, Any]]:
+    """Every setting of the client with its value and source; of a token only the source."""
+    server = session.server
+    rows = [
+        ("config", str(config_file()), "ELASTIK_CONFIG" if _named() else "default"),
+        ("context", session.context_name or "-", _context_source(session)),
+        ("url", server.url, server.url_source),
+    ]
+    for tier in TIERS:
+        secret = server.tokens.get(tier)
+        rows.append((f"{tier}_token", "set" if secret else "-", secret.origin if secret else "-"))
+    rows += [("not sent", "-", reason) for reason in server.kept_back]
+    rows += [("timeout", f"{session.timeout:g}s", "-"), ("retry", str(session.retry), "-")]
+    return [{"setting": name, "value": value, "source": source} for name, value, source in rows]
+
+
+def _named() -> bool:
+    return bool(os.environ.get("ELASTIK_CONFIG"))
+
+
+def _context_source(session: Session) -> str:
+    if session.flags.no_context:
+        return "--no-context"
+    if session.flags.context:
+        return "--context"
+    if os.environ.get("ELASTIK_CONTEXT"):
+        return "ELASTIK_CONTEXT"
+    return "config file" if session.context_name else "-"
+
+
+def parsed(settings: Iterable[str]) -> dict[str, Any]:
+    """KEY=VALUE words as values for `save`; an empty value is None.
+
+    Raises:
+        Failure: when a word is none, or a number is asked for and not given.
+    """
+    found: dict[str, Any] = {}
+    for word in settings:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise Failure(f"not KEY=VALUE: {word!r}", Exit.USAGE)
+        if key == "token_command":
+            found[key] = shlex.split(value) or None
+        elif key == "port" and value:
+            if not value.isdigit():
+                raise Failure(f"not a port: {value!r}", Exit.USAGE)
+            found[key] = int(value)
+        else:
+            found[key] = value or None
+    return found

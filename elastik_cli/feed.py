@@ -12,7 +12,7 @@ from elastik.errors import ElastikError, NoAnswer
 from elastik_cli.patience import pause_before, worth_another_try
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 # Events taken from the server and not yet handled; beyond that the server has to wait.
 WINDOW = 1000

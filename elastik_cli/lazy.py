@@ -80,6 +80,9 @@ class VerbBeforeCommand(Verb):
     `listen A -j 2 -- cmd -j 3 -- x` the child gets `-j 3 -- x` untouched.
     """
 
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- CMD ARG...]"]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own, child = args, None
         if "--" in args:

@@ -24,7 +24,7 @@ from elastik_cli.session import Session
 from elastik_cli.workers import OnError, Workers
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 COLOURS = {"put": 32, "post": 33, "delete": 31}
 

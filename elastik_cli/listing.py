@@ -12,7 +12,7 @@ from elastik_cli.quantities import human_size
 from elastik_cli.session import Session
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 Row = dict[str, Any]
 

@@ -26,14 +26,35 @@ SECTIONS = {
     "Look around": {
         "ls": "List paths.",
         "tree": "Show paths as a tree.",
+        "du": "Show how many bytes paths hold.",
+        "diff": "Compare two paths, or a path and a file.",
+        "plot": "Draw the numbers stored at a path.",
+    },
+    "Change": {
+        "cp": "Copy what is stored at a path.",
+        "mv": "Move what is stored at a path.",
+        "edit": "Change what is stored at a path in your editor.",
+        "sync": "Make a directory and a prefix the same, one way.",
     },
     "Watch and check": {
         "listen": "Print events as they happen, or run a command for each.",
         "verify": "Check the audit chain of a path.",
     },
+    "Devices": {
+        "serial": "Boards on serial lines: plug one in, and it is on the disk.",
+    },
     "Server": {
         "init": "Make a key, three tokens, a data directory and a context.",
         "run": "Run the server in the foreground.",
+        "context": "Show and set which server the other verbs talk to.",
+        "doctor": "Check the set-up, with evidence and what to do next.",
+        "info": "Show the server's binary.",
+        "decode-path": "Print the path that a directory name of 8.x stands for.",
+        "ls-data": "List the paths in a data directory.",
+    },
+    "Help": {
+        "help": "Explain a topic or a verb.",
+        "completions": "Print or install completion for a shell.",
     },
 }
 
@@ -51,7 +72,6 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     package="elastik_cli.commands",
     invoke_without_command=True,
     params=common_options(),
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Run `elastik VERB --help` for one verb.",
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version)

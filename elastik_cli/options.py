@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from elastik_cli.completion import CONTEXT
 from elastik_cli.quantities import parse_duration
 
 Decorator = Callable[[Any], Any]
@@ -44,7 +45,12 @@ def common_options() -> list[click.Option]:
     """Fresh copies of the options that may stand anywhere after `elastik`."""
     return [
         _common("--url", metavar="URL", help="Address of the server."),
-        _common("--context", metavar="NAME", help="Use this context instead of the selected one."),
+        _common(
+            "--context",
+            metavar="NAME",
+            type=CONTEXT,
+            help="Use this context instead of the selected one.",
+        ),
         _common("--no-context", is_flag=True, flag_value=True, help="Use no context at all."),
         _common(
             "--token-file",

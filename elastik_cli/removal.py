@@ -16,7 +16,7 @@ from elastik_cli.listing import every_path
 from elastik_cli.session import Session
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 
 def read_paths(file: str, nul: bool) -> list[str]:

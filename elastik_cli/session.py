@@ -21,7 +21,8 @@ from elastik_cli.quantities import parse_duration
 from elastik_cli.terminal import escape, is_terminal
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.client import Elastik
+    from elastik.hierarchy import Hierarchy as Client
 
 Answer = TypeVar("Answer")
 
@@ -150,15 +151,24 @@ class Session:
 
         The timeout counts for the connection and each wait for bytes, in seconds.
         """
-        from elastik.verbs import Verbs as Client
+        from elastik.hierarchy import Hierarchy
 
+        return self._made(Hierarchy, need, options)
+
+    def store(self, need: str = "read") -> Elastik:
+        """The whole client, for verbs that move things; it costs more to import."""
+        from elastik.client import Elastik
+
+        return self._made(Elastik, need, {})
+
+    def _made(self, kind: type[Any], need: str, options: dict[str, Any]) -> Any:
         self.need = need
         options.setdefault("timeout", self.timeout)
         options.setdefault("retries", 0)  # `patiently` tries again, and says so
         if self.flags.verbose:
             self._log_requests()
         cafile = self.server.cafile
-        return Client(self.server.url, self.token(need), cafile=cafile, **options)
+        return kind(self.server.url, self.token(need), cafile=cafile, **options)
 
     def patiently(self, action: Callable[[], Answer], *, again: bool = True) -> Answer:
         """Do `action`, up to --retry times more when nothing answers or the server asks to wait.

@@ -13,7 +13,7 @@ from elastik_cli.session import Session
 from elastik_cli.terminal import needs_care, stdout_is_terminal
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 Span = tuple[int, "int | None"]
 

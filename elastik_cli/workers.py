@@ -19,7 +19,7 @@ from elastik_cli.feed import Event
 from elastik_cli.patience import pause_before
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs as Client
+    from elastik.hierarchy import Hierarchy as Client
 
 # Time between SIGTERM and SIGKILL for a child that ran too long.
 LAST_WORDS_S = 2.0

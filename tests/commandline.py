@@ -43,6 +43,7 @@ class Program:
         """The same in an environment with other settings; an empty one is removed."""
         other = type(self).__new__(type(self))
         merged = {**self.env, **settings}
+        other.argv = self.argv
         other.env, other.home = {k: v for k, v in merged.items() if v}, self.home
         return other
 

@@ -70,6 +70,13 @@ def test_a_wheel_from_the_sdist_installs_and_runs(from_sdist, core_binary, tmp_p
         names = archive.namelist()
     assert {"elastik/py.typed", "elastik_cli/commands/get.py"} <= set(names)
     assert not [n for n in names if n.startswith(("tests/", "core-bin/", "dev/"))]
+    shared = {n.partition(".data/data/")[2] for n in names if ".data/data/" in n}
+    assert {"share/man/man1/elastik.1", "share/man/man1/elastik-get.1"} <= shared
+    assert {
+        "share/bash-completion/completions/elastik",
+        "share/zsh/site-functions/_elastik",
+        "share/fish/vendor_completions.d/elastik.fish",
+    } <= shared
 
     home = tmp_path / "installed"
     venv.create(home, with_pip=True)

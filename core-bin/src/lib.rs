@@ -1,7 +1,7 @@
 //! Elastik's core: worlds (bytes and headers at a path), kept, audited and told to whoever listens.
 //!
 //! ```text
-//!   http  (coap, sodp later)     doors: parse, authorise, map to verbs, encode
+//!   http, coap  (sodp later)     doors: parse, authorise, map to verbs, encode
 //!     engine                     verbs, one commit path, one event hub
 //!       store, audit, path       drivers (sqlite, memory), pure chain functions, names
 //! ```
@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod coap;
 pub mod config;
 pub mod descriptors;
 pub mod engine;

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use elastik_core::access::Tokens;
-use elastik_core::config::{self, Command, Config, Failure};
+use elastik_core::config::{self, Coap, Command, Config, Failure};
 use elastik_core::engine::{self, Engine};
 use elastik_core::http::{self, Door, Limits, Listener, Options, Tls};
-use elastik_core::{VERSION, descriptors, stop};
+use elastik_core::{VERSION, coap, descriptors, stop};
 use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 fn main() -> ExitCode {
     let args = std::env::args_os().skip(1);
@@ -77,6 +78,7 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
     };
     let addresses: Vec<_> = listeners.iter().map(Listener::address).collect();
     let (stop, stopping) = watch::channel(false);
+    let coap_stopping = stopping.clone();
     let options = door_options(&config, config.all_tokens()?);
     let door = Arc::new(Door::new(engine.clone(), options, stopping));
     let limits = Limits {
@@ -88,13 +90,58 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
     };
     let server = tokio::spawn(http::serve(listeners, tls.clone(), door.clone(), limits));
     eprint!("{}", config.banner(VERSION, &addresses));
+    let coap = match &config.coap {
+        Some(settings) => open_coap(settings, config.all_tokens()?, &engine, coap_stopping).await,
+        None => None,
+    };
+    let coap_door = coap.as_ref().map(|(door, _)| door.clone());
     let outcome = tokio::select! {
         outcome = stop::reason(asks, &engine, eof, limits.shutdown) => outcome,
-        never = reload(&config, tls, &door) => never,
+        never = reload(&config, tls, &door, coap_door) => never,
     };
     let _ = stop.send(true);
     server.await.map_err(|error| format!("server failed: {error}"))?;
+    if let Some((_, running)) = coap {
+        let _ = timeout(limits.shutdown, running.ended()).await;
+    }
     outcome
+}
+
+/// Opens the CoAP door; without it the rest works on, as in 8.3.
+async fn open_coap(
+    settings: &Coap,
+    tokens: Tokens,
+    engine: &Engine,
+    stopping: watch::Receiver<bool>,
+) -> Option<(Arc<coap::Door>, coap::Running)> {
+    let options = coap::Options {
+        plain_tokens: settings.plain_tokens,
+        timing: coap::Timing {
+            ack_timeout: settings.ack_timeout,
+            max_retransmit: settings.max_retransmit,
+            nstart: settings.nstart,
+            ..coap::Timing::default()
+        },
+        max_in_flight: settings.max_in_flight,
+        max_observers: settings.max_observers,
+        observer_check: settings.observer_check,
+    };
+    let opened = match coap::Door::new(engine.clone(), tokens, options).map(Arc::new) {
+        Ok(door) => coap::start(&door, &settings.host, settings.port, &stopping)
+            .await
+            .map(|running| (door, running)),
+        Err(error) => Err(error),
+    };
+    match opened {
+        Ok((door, running)) => {
+            eprint!("{}", config::coap_banner(&running.addresses));
+            Some((door, running))
+        }
+        Err(error) => {
+            eprintln!("elastik-core: {error}; CoAP is off");
+            None
+        }
+    }
 }
 
 /// Sockets that a service manager opened take the place of the TCP address.
@@ -129,13 +176,23 @@ fn door_options(config: &Config, tokens: Tokens) -> Options {
 
 /// Reads the tokens file and the certificate again at each SIGHUP; what is no good changes
 /// nothing. Without either, the signal keeps its usual meaning.
-async fn reload(config: &Config, tls: Option<Arc<Tls>>, door: &Door) -> Result<(), String> {
+async fn reload(
+    config: &Config,
+    tls: Option<Arc<Tls>>,
+    door: &Door,
+    coap: Option<Arc<coap::Door>>,
+) -> Result<(), String> {
     if config.tokens_file.is_none() && tls.is_none() {
         return std::future::pending().await;
     }
     let mut hangups = stop::on(SignalKind::hangup())?;
     while hangups.recv().await.is_some() {
-        let tokens = config.all_tokens().map(|tokens| door.set_tokens(tokens));
+        let tokens = config.all_tokens().map(|tokens| {
+            if let Some(coap) = &coap {
+                coap.set_tokens(tokens.clone());
+            }
+            door.set_tokens(tokens);
+        });
         let certificate = tls.as_ref().map_or(Ok(()), |tls| tls.reload());
         match tokens.and(certificate) {
             Ok(()) => eprintln!("elastik-core: reloaded"),

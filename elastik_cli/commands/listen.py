@@ -8,7 +8,7 @@ from elastik_cli.lazy import VerbBeforeCommand
 from elastik_cli.options import DURATION
 
 
-@click.command("listen", cls=VerbBeforeCommand, options_metavar="[OPTIONS] [-- CMD ARG...]")
+@click.command("listen", cls=VerbBeforeCommand)
 @click.argument("pattern", nargs=-1, type=PATTERN, metavar="[PATTERN...]")
 @click.option("--exec", "shell", metavar="STRING", help="Run `sh -c STRING` for each event.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 256), default=1, help="So many at once (1).")

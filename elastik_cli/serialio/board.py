@@ -204,9 +204,24 @@ class Board:
             observer.start(now, SETTLE_S)
 
     def _observe(self, path: str) -> Observer:
-        clock = lambda: self.now  # noqa: E731
-        observer = Observer(path, self.talker, self._observed, self.outlets.say, clock)
-        return self.observers.setdefault(path, observer)
+        """The one observation of a resource, however many want it; kept in a world."""
+        observer = self.observer(path)
+        observer.kept = True
+        return observer
+
+    def observer(self, path: str) -> Observer:
+        """The one observation of a resource, begun by whoever asks first."""
+        if path not in self.observers:
+            self.observers[path] = Observer(
+                path, self.talker, self._observed, self.outlets.say, lambda: self.now
+            )
+        return self.observers[path]
+
+    def release(self, observer: Observer) -> None:
+        """End an observation that nobody wants any more."""
+        if not observer.kept and not observer.listeners:
+            self.observers.pop(observer.path, None)
+            observer.cancel(self.now)
 
     def _discover(self) -> None:
         options = messages.path_options(".well-known/core")
@@ -217,12 +232,15 @@ class Board:
             return
         for link in linkformat.links(outcome.message.payload):
             path = link.path.strip("/")
-            if link.observable and path and path not in self.observers:
-                self._observe(path).start(self.now)
+            if link.observable and path:
+                observer = self._observe(path)
+                if not observer.active:
+                    observer.start(self.now)
 
-    def _observed(self, path: str, message: Message) -> None:
+    def _observed(self, observer: Observer, message: Message) -> None:
         self.counted["observed"] += 1
-        self.writes.observed(path, message, self.now)
+        if observer.kept:
+            self.writes.observed(observer.path, message, self.now)
 
     # -- time ----------------------------------------------------------------------------------
 

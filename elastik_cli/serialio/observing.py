@@ -25,19 +25,29 @@ def newer(last: int, last_at: float, this: int, now: float) -> bool:
     return (last < this and this - last < 1 << 23) or (last > this and last - this > 1 << 23)
 
 
+Listener = Callable[[Message], None]
+
+
 class Observer:
-    """One observed resource. `store` gets each new value, `say` what a person should know."""
+    """One observed resource. `store` gets each new value, `say` what a person should know.
+
+    `listeners` get each value too. `ready` callbacks get the outcome of the next registration.
+    """
 
     def __init__(
         self,
         path: str,
         talker: Talker,
-        store: Callable[[str, Message], None],
+        store: Callable[[Observer, Message], None],
         say: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
         self.path, self.talker, self.store, self.say, self.clock = path, talker, store, say, clock
         self.deadline = NEVER
+        self.kept = self.active = False
+        self.listeners: list[Listener] = []
+        self.ready: list[Callable[[Outcome], None]] = []
+        self.latest: Message | None = None
         self.notifications = self.older = 0
         self._token = b""
         self._last: tuple[int, float] | None = None
@@ -52,8 +62,18 @@ class Observer:
         self.deadline = now + delay
 
     def stop(self) -> None:
+        """The line is gone, and with it what the board knew of us."""
         self.talker.forget(self._token)
-        self.deadline = NEVER
+        self.deadline, self.active, self.latest = NEVER, False, None
+
+    def cancel(self, now: float) -> None:
+        """Tell the board that nobody listens any more (RFC 7641 §3.6)."""
+        was_active, token = self.active, self._token
+        self.stop()
+        if was_active:
+            options = [*messages.path_options(self.path), (OBSERVE, b"\x01")]
+            request = Message(0, GET, 0, options=messages.ordered(options))
+            self.talker.ask(request, lambda outcome: None, now, token=token)
 
     def tick(self, now: float) -> None:
         """Register, or register again, when it is time."""
@@ -72,6 +92,8 @@ class Observer:
         now, operation = self.clock(), self._operation
         self._operation = None
         answer = outcome.message
+        self.active = False
+        self._told(outcome)
         if answer is None or not answer.ok:
             why = outcome.failure if answer is None else messages.code_text(answer.code)
             if why != "down":
@@ -87,14 +109,27 @@ class Observer:
                 self.say(f"{self.path}: the board does not offer it for observation")
             self._plain = True
             self.deadline = NEVER
-            self.store(self.path, answer)
+            self._value(answer)
             return
+        self.active = True
         self._take(answer, now)
+
+    def _told(self, outcome: Outcome) -> None:
+        waiting, self.ready = self.ready, []
+        for ready in waiting:
+            ready(outcome)
+
+    def _value(self, message: Message) -> None:
+        self.latest = message
+        self.store(self, message)
+        for listener in list(self.listeners):
+            listener(message)
 
     def _notified(self, message: Message, now: float) -> None:
         if not message.ok or message.value(OBSERVE) is None:
             # The board ended it: RFC 7641 §3.2.
             self.talker.forget(message.token)
+            self.active = False
             self.deadline = now + self._pause
             return
         self.notifications += 1
@@ -113,8 +148,8 @@ class Observer:
             request = Message(0, GET, 0, options=tuple(messages.path_options(self.path)))
             self.talker.ask(request, self._whole, now)
         else:
-            self.store(self.path, message)
+            self._value(message)
 
     def _whole(self, outcome: Outcome) -> None:
         if outcome.message is not None and outcome.message.ok:
-            self.store(self.path, outcome.message)
+            self._value(outcome.message)

@@ -281,6 +281,8 @@ class SimulatedBoard:
             self._observers[path] = (message.token, 0)
             options += [(OBSERVE, messages.uint(int(now * 10) & 0xFFFFFF)), (MAX_AGE, b"\x0f")]
         answer = message.reply(messages.CONTENT, body, options)
+        if message.value(OBSERVE) == b"\x01":
+            self._observers.pop(path, None)
         if path == "slow":
             self._send(messages.empty(ACK, message.mid))
             self._slow.append((now + self.behaviour.slow, answer))

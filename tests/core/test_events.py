@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from realcore import READ
+from realcore import READ, WRITE
 
 
 def rows(reply):
@@ -77,43 +77,44 @@ def kept(start_core):
 
 
 def test_old_versions_can_be_read_and_listed(kept):
-    versions = rows(kept.get("/proc/audit/home/note/versions"))
-    assert [(v["id"], v["size"], v["type"]) for v in versions] == [
-        (3, 5, "text/three"),
+    target = "/proc/history/home/note"
+    versions = rows(kept.get(target, accept="application/jsonl"))
+    assert [(v["event"], v["size"], v["type"]) for v in versions] == [
         (2, 3, "text/two"),
         (1, 3, "text/one"),
     ]
-    for version, body in zip(versions, (b"three", b"two", b"one"), strict=True):
-        for at in (str(version["id"]), version["time"]):
-            reply = kept.get("/home/note", x_elastik_at=at)
+    for version, body in zip(versions, (b"two", b"one"), strict=True):
+        for at in (str(version["event"]), version["time"]):
+            reply = kept.get(f"{target}?at={at}")
             assert (reply.status, reply.body) == (200, body)
             assert reply.etag == f'"{version["etag"]}"'
-    part = kept.get("/home/note", x_elastik_at="1", range="bytes=1-")
+    part = kept.get(f"{target}?at=1", range="bytes=1-")
     assert (part.status, part.body) == (206, b"ne")
-    assert rows(kept.get("/proc/audit/home/note/versions?limit=1"))[0]["id"] == 3
-    before = versions[1]["seq"]
-    assert rows(kept.get(f"/proc/audit/home/note/versions?before={before}"))[0]["id"] == 1
+    assert kept.get(f"{target}?at=3").body == b"three"
 
 
 @pytest.mark.parametrize(
     ("at", "status"),
-    [
-        ("9", 404),
-        ("2001-01-01T00:00:00Z", 404),
-        ("yesterday", 400),
-        ("2026-01-01", 400),
-        ("-1", 400),
-    ],
+    [("9", 404), ("2001-01-01T00:00:00Z", 404), ("yesterday", 400), ("2026-01-01", 400)],
 )
 def test_versions_that_are_not_there(kept, at, status):
-    assert kept.get("/home/note", x_elastik_at=at).status == status
+    assert kept.get(f"/proc/history/home/note?at={at}").status == status
+
+
+def test_an_old_version_is_put_back(kept):
+    target = "/proc/history/home/note?at=1"
+    assert kept.request("POST", target, token=WRITE).status == 403
+    assert kept.request("POST", target).status == 200
+    world = kept.get("/home/note")
+    assert (world.body, world.headers["content-type"]) == (b"one", "text/one")
+    assert kept.verify("home/note").headers["x-audit-events"] == "4"
 
 
 def test_a_purge_leaves_no_version(kept):
     purge = {"X-Elastik-Purge": "true"}
     assert kept.request("DELETE", "/home/note", None, {"X-Elastik-Purge": "x"}).status == 400
     assert kept.request("DELETE", "/home/note", None, purge).status == 204
-    assert kept.get("/home/note", x_elastik_at="1").status == 404
+    assert kept.get("/proc/history/home/note?at=1").status == 404
 
 
 def test_a_lifetime_must_be_one(wire, fresh):

@@ -1,6 +1,7 @@
 //! Settings: from flags, variables and secret files to one checked value.
 
 mod banner;
+mod coap;
 mod given;
 mod help;
 mod table;
@@ -17,6 +18,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::access::Tokens;
+pub use banner::coap_banner;
+pub use coap::Coap;
 use given::{Asked, Given};
 pub use table::{Kind, SETTINGS, Setting};
 
@@ -66,6 +69,8 @@ pub struct Config {
     pub body_timeout: Option<Duration>,
     pub write_timeout: Option<Duration>,
     pub exit_on_eof: Option<i32>,
+    /// None: no CoAP.
+    pub coap: Option<Coap>,
     pub unix_socket: Option<PathBuf>,
     /// Certificate chain and private key.
     pub tls: Option<(PathBuf, PathBuf)>,
@@ -160,6 +165,7 @@ impl Reader<'_> {
             body_timeout: self.timeout("body-timeout", 30)?,
             write_timeout: self.timeout("write-timeout", 60)?,
             exit_on_eof: values::descriptor(self.given("exit-on-eof")?.as_ref())?,
+            coap: self.coap(&mut warnings)?,
             unix_socket: self.path("unix-socket")?,
             tls: self.tls()?,
             tokens_file: self.path("tokens-file")?,

@@ -61,7 +61,7 @@ fn token(entry: &Table) -> Result<Identity, String> {
     if name.is_empty() || name.chars().any(char::is_control) {
         return Err("name must be visible text".to_owned());
     }
-    let digest = crate::store::unhex(&text(entry, "sha256")?.to_ascii_lowercase())
+    let digest = crate::engine::unhex(&text(entry, "sha256")?.to_ascii_lowercase())
         .ok_or("sha256 must be 64 hex digits")?;
     let tier = match text(entry, "tier")? {
         "read" => Tier::Read,

@@ -25,7 +25,7 @@ pub use crate::store::rules::{LIFETIME_HEADER, Rules};
 use crate::store::sqlite::{Options, SqliteStore};
 pub use crate::store::{
     At, ChainRow, Conditions, Done, Entry, Event, Head, Headers, Kind, Link, NewBody, NewBytes, Op,
-    OpKey, Refusal, Tag, Tags, Usage, Verb, Write, hex, now_us,
+    OpKey, Refusal, Tag, Tags, Usage, Verb, Write, hex, now_us, unhex,
 };
 use crate::store::{Driver, Numbers, StoreError};
 pub use body::BodyReader;

@@ -9,7 +9,7 @@ use super::{Engine, Upload};
 use crate::path::WorldPath;
 use crate::store::judge::{Limits, judge};
 use crate::store::{
-    Conditions, Done, Entry, Head, Link, NewBody, Op, OpKey, Refusal, Tags, Verb, Write,
+    At, Conditions, Done, Entry, Head, Link, NewBody, Op, OpKey, Refusal, Tags, Verb, Write,
 };
 
 /// How often a verb that reads and then writes begins anew when somebody else wrote in between.
@@ -200,6 +200,27 @@ impl Engine {
             }
         }
         Err(Refusal::Overloaded)
+    }
+
+    /// Puts a kept version back, as a new event; none when that version is not kept.
+    pub async fn revert(
+        &self,
+        path: &WorldPath,
+        at: At,
+        conditions: &Conditions,
+        caller: &Caller,
+    ) -> Result<Option<Done>, Refusal> {
+        if let Some(done) = self.answered(caller).await? {
+            return Ok(done.into_iter().next());
+        }
+        let Some(old) = self.version(path, at).await? else { return Ok(None) };
+        let verb = Verb::Put {
+            body: self.copy_body(&old, path).await?,
+            content_type: old.content_type.clone(),
+            headers: old.headers.clone(),
+        };
+        let op = Op { path: path.clone(), verb, conditions: conditions.clone(), link: None };
+        Ok(self.write(caller.write(vec![op])).await?.into_iter().next())
     }
 
     async fn whole(&self, head: &Head) -> Result<Bytes, Refusal> {

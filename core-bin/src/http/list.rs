@@ -93,7 +93,7 @@ fn from(after: &str) -> String {
 }
 
 /// Whether JSON is named in `Accept`, and not after plain text.
-fn wants_json(headers: &HeaderMap) -> bool {
+pub fn wants_json(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kinds = accept.split(',').map(|item| item.split(';').next().unwrap_or_default().trim());
     for kind in kinds {

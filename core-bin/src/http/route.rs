@@ -10,7 +10,8 @@ pub enum Route<'a> {
     /// The world's path as it stands in the target, still encoded.
     Verify(&'a str),
     Events(&'a str),
-    Versions(&'a str),
+    /// The world whose kept versions are asked for, still encoded.
+    History(&'a str),
     /// Several writes in one commit.
     Batch,
     /// The directory to list, still encoded; empty is all.
@@ -42,6 +43,8 @@ pub enum Proc {
 pub const READ_ONLY: &str = "GET, HEAD, OPTIONS";
 /// Methods of a world.
 pub const WORLD: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS, PATCH, COPY, MOVE";
+/// Methods of a world's history.
+pub const HISTORY: &str = "GET, HEAD, POST, OPTIONS";
 /// Methods of the batch.
 pub const BATCH: &str = "POST, OPTIONS";
 
@@ -78,6 +81,9 @@ impl<'a> Route<'a> {
             "list" => return Self::List(""),
             "batch" => return Self::Batch,
             _ => {
+                if let Some(world) = name.strip_prefix("history/") {
+                    return Self::History(world);
+                }
                 if let Some(directory) = name.strip_prefix("list/") {
                     return Self::List(directory);
                 }
@@ -91,9 +97,6 @@ impl<'a> Route<'a> {
         if let Some(world) = rest.strip_suffix("/verify") {
             return Self::Verify(world);
         }
-        if let Some(world) = rest.strip_suffix("/versions") {
-            return Self::Versions(world);
-        }
         rest.strip_suffix("/events").map_or(Self::Unknown, Self::Events)
     }
 
@@ -102,6 +105,7 @@ impl<'a> Route<'a> {
         match self {
             Self::World(_) | Self::Server => WORLD,
             Self::Batch => BATCH,
+            Self::History(_) => HISTORY,
             _ => READ_ONLY,
         }
     }
@@ -130,7 +134,6 @@ mod tests {
             ("/proc%2Fworlds", Route::World("/proc%2Fworlds")),
             ("/proc/audit/home/a/verify", Route::Verify("home/a")),
             ("/proc/audit/home/a/events", Route::Events("home/a")),
-            ("/proc/audit/a/versions", Route::Versions("a")),
             ("/proc/audit//verify", Route::Verify("")),
             ("/proc/audit/verify", Route::Unknown),
             ("/proc/audit/home/a/verify/", Route::Unknown),

@@ -12,7 +12,7 @@ use hyper::{Method, StatusCode};
 
 use super::range::Ranges;
 use super::reply::{self, Reply};
-use super::{Door, conditional, headers, history, key, patch, route, send, take, transfer};
+use super::{Door, conditional, headers, key, patch, route, send, take, transfer};
 use crate::access::Action;
 use crate::engine::{Caller, Conditions, Done, Head, LIFETIME_HEADER, Op, Tag, Verb, Write};
 use crate::path::WorldPath;
@@ -42,42 +42,36 @@ pub async fn answer(
 /// GET and HEAD: the same answer, with and without the bytes.
 async fn read(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
     door.admit(parts, Action::Read(&path))?;
-    let head = version(door, &parts.headers, &path).await?;
-    match conditional::of_read(&parts.headers, &head) {
+    let head = door.engine.head(&path).await.map_err(|refusal| reply::refused(&refusal))?;
+    let Some(head) = head else { return Err(reply::not_found()) };
+    represent(door, parts, &head)
+}
+
+/// One version of a world, as GET and HEAD show it.
+pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Reply, Reply> {
+    match conditional::of_read(&parts.headers, head) {
         conditional::Verdict::Failed(why) => return Err(reply::precondition_failed(why)),
         conditional::Verdict::NotModified => {
             let mut reply = reply::empty(StatusCode::NOT_MODIFIED);
-            describe(reply.headers_mut(), &head);
+            describe(reply.headers_mut(), head);
             return Ok(reply);
         }
         conditional::Verdict::Proceed => {}
     }
     let bodiless = parts.method == Method::HEAD;
-    let ranges = conditional::ranges(&parts.headers, &head);
+    let ranges = conditional::ranges(&parts.headers, head);
     let mut reply = match &ranges {
         Ranges::Unsatisfiable => return Err(send::unsatisfiable(head.size)),
-        Ranges::Whole => send::whole(door, &head, bodiless),
-        Ranges::Parts(parts) => send::partial(door, &head, parts, bodiless),
+        Ranges::Whole => send::whole(door, head, bodiless),
+        Ranges::Parts(parts) => send::partial(door, head, parts, bodiless),
     };
     let content_type = reply.headers_mut().remove(CONTENT_TYPE);
-    describe(reply.headers_mut(), &head);
+    describe(reply.headers_mut(), head);
     // Several parts have a type of their own.
     if matches!(&ranges, Ranges::Parts(parts) if parts.len() > 1) {
         content_type.map(|value| reply.headers_mut().insert(CONTENT_TYPE, value));
     }
     Ok(reply)
-}
-
-/// The world as it stands, or the old version that the request names.
-async fn version(door: &Door, headers: &HeaderMap, path: &WorldPath) -> Result<Arc<Head>, Reply> {
-    let refused = |refusal| reply::refused(&refusal);
-    match history::at(headers)? {
-        None => door.engine.head(path).await.map_err(refused)?.ok_or_else(reply::not_found),
-        Some(at) => {
-            let head = door.engine.version(path, at).await.map_err(refused)?;
-            head.ok_or_else(history::not_kept)
-        }
-    }
 }
 
 /// What is told of a world besides its bytes.
@@ -180,8 +174,8 @@ async fn delete(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Repl
 /// Whether nothing is to be left of a body, also not of the versions that are kept.
 fn purges(headers: &HeaderMap) -> Result<bool, Reply> {
     match headers.get(PURGE).map(|value| value.as_bytes()) {
-        None | Some(b"false") => Ok(false),
-        Some(b"true") => Ok(true),
+        None | Some(b"false" | b"0") => Ok(false),
+        Some(b"true" | b"1") => Ok(true),
         Some(_) => Err(reply::bad_request("x-elastik-purge must be true or false")),
     }
 }

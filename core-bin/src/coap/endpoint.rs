@@ -1,0 +1,399 @@
+//! One socket and its task: receives, answers, tells observers, keeps time.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::sleep_until;
+
+use super::codec::{Code, Kind};
+use super::layer::{Inbound, Layer, Limits, Out, Owner, Ticket};
+use super::observers::Observers;
+use super::reply::Reply;
+use super::request::Request;
+use super::verbs::{self, Outcome};
+use super::watch::{State, Target};
+use super::{Door, tell};
+use crate::engine::{Refusal, Signal, Subscription};
+
+/// The largest datagram there is.
+const LARGEST: usize = 65_535;
+/// Datagrams taken in, and observers told, before the others get their turn.
+const TURN: usize = 64;
+/// How often what is of no use any more is forgotten.
+const TIDY: Duration = Duration::from_secs(15);
+/// Datagrams that may wait for a socket that takes no more; then the newest are lost, as on a wire.
+const BACKLOG: usize = 16_384;
+
+/// Endpoints that run, with the addresses they really have.
+pub struct Running {
+    pub addresses: Vec<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Returns when all endpoints have stopped.
+    pub async fn ended(self) {
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+/// Opens a socket for each of the hosts (names or addresses, by commas) and serves on them.
+pub async fn start(
+    door: &Arc<Door>,
+    hosts: &str,
+    port: u16,
+    stopping: &watch::Receiver<bool>,
+) -> Result<Running, String> {
+    let mut running = Running { addresses: Vec::new(), tasks: Vec::new() };
+    let mut sockets = Vec::new();
+    for host in hosts.split(',').map(str::trim) {
+        let failed = |error: io::Error| format!("bind coap {host}:{port} failed: {error}");
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let socket = UdpSocket::bind((bare, port)).await.map_err(failed)?;
+        running.addresses.push(socket.local_addr().map_err(failed)?);
+        sockets.push(socket);
+    }
+    for socket in sockets {
+        let endpoint = Endpoint::new(door.clone(), socket)?;
+        running.tasks.push(tokio::spawn(endpoint.run(stopping.clone())));
+    }
+    Ok(running)
+}
+
+/// What came of something that did not end at once.
+enum Finished {
+    Request { ticket: Ticket, wants: Wants, outcome: Outcome },
+    State { target: Target, state: Result<Option<State>, Refusal> },
+}
+
+/// What of a request still matters when it is answered.
+#[derive(Clone, Copy)]
+struct Wants {
+    no_response: u8,
+}
+
+pub(super) struct Endpoint {
+    pub(super) door: Arc<Door>,
+    socket: UdpSocket,
+    pub(super) layer: Layer,
+    pub(super) observers: Observers,
+    pub(super) out: Out,
+    /// Observers to be told, in order.
+    pub(super) to_tell: VecDeque<u64>,
+    /// Observed resources as they were last seen; none when gone.
+    pub(super) states: HashMap<Target, Option<Arc<State>>>,
+    /// Resources that are being looked at; true when they must be looked at again.
+    looking: HashMap<Target, bool>,
+    /// The newest event that was heard of.
+    newest: u64,
+    finished: mpsc::UnboundedReceiver<Finished>,
+    finish: mpsc::UnboundedSender<Finished>,
+    subscription: Subscription,
+    under_way: usize,
+    buffer: Box<[u8]>,
+}
+
+impl Endpoint {
+    fn new(door: Arc<Door>, socket: UdpSocket) -> Result<Self, String> {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|error| format!("no random numbers: {error}"))?;
+        let limits = Limits { in_flight: door.options.max_in_flight, ..Limits::default() };
+        let observers = Observers::new(door.options.max_observers);
+        let subscription = door.engine.listen(observers.watched(), None);
+        let (finish, finished) = mpsc::unbounded_channel();
+        Ok(Self {
+            layer: Layer::new(door.options.timing, limits, u64::from_ne_bytes(seed)),
+            door,
+            socket,
+            observers,
+            out: Out::new(),
+            to_tell: VecDeque::new(),
+            states: HashMap::new(),
+            looking: HashMap::new(),
+            newest: 0,
+            finished,
+            finish,
+            subscription,
+            under_way: 0,
+            buffer: vec![0; LARGEST].into(),
+        })
+    }
+
+    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let mut tidy = tokio::time::interval(TIDY);
+        loop {
+            self.flush();
+            let deadline = self.layer.deadline();
+            let timer = async {
+                match deadline {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.socket.readable() => self.receive(),
+                _ = self.socket.writable(), if !self.out.is_empty() => {}
+                Some(finished) = self.finished.recv() => self.take(finished),
+                signal = self.subscription.next() => {
+                    if !self.heard(signal) {
+                        break;
+                    }
+                }
+                () = timer => self.tick(),
+                () = std::future::ready(()), if !self.to_tell.is_empty() => tell::some(&mut self),
+                _ = tidy.tick() => self.tidy(),
+                _ = stopping.wait_for(|stop| *stop) => break,
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Answers what is under way when the program stops; its shutdown deadline bounds this.
+    async fn drain(&mut self) {
+        while self.under_way > 0
+            && let Some(finished) = self.finished.recv().await
+        {
+            self.take(finished);
+            self.flush();
+        }
+    }
+
+    /// Sends what there is, until the socket takes no more.
+    fn flush(&mut self) {
+        while let Some((peer, bytes)) = self.out.front() {
+            match self.socket.try_send_to(bytes, *peer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.out.truncate(BACKLOG);
+                    return;
+                }
+                // A datagram that cannot be sent is a datagram that was lost.
+                _ => {}
+            }
+            self.out.pop_front();
+        }
+    }
+
+    fn receive(&mut self) {
+        for _ in 0..TURN {
+            match self.socket.try_recv_from(&mut self.buffer) {
+                Ok((length, peer)) => {
+                    let datagram = Bytes::copy_from_slice(&self.buffer[..length]);
+                    self.datagram(peer, datagram);
+                    self.flush();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // An ICMP error about an earlier datagram; the message layer finds out by itself.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn datagram(&mut self, peer: SocketAddr, datagram: Bytes) {
+        let now = Instant::now();
+        match self.layer.receive(now, peer, &datagram, &mut self.out) {
+            None => {}
+            Some(Inbound::Acknowledged(owner)) => tell::acknowledged(self, now, peer, owner),
+            Some(Inbound::Reset { mid, owner }) => tell::reset(self, peer, mid, owner),
+            Some(Inbound::Request(message, ticket)) => {
+                let code = message.code;
+                match Request::read(&message, &datagram) {
+                    Ok(request) => self.request(now, ticket, code, request, datagram.clone()),
+                    Err(unfit) if unfit.option && ticket.kind == Kind::NonConfirmable => {
+                        self.layer.answer(now, &ticket, None, &mut self.out);
+                    }
+                    Err(unfit) => {
+                        let reply = Reply::error(unfit.code, unfit.why);
+                        self.layer.answer(now, &ticket, Some(&reply), &mut self.out);
+                    }
+                }
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        code: Code,
+        request: Request,
+        datagram: Bytes,
+    ) {
+        if request.observe == Some(1) && code == Code::GET {
+            self.observers.remove_token(ticket.peer, ticket.token);
+        }
+        let wants = Wants { no_response: request.no_response };
+        let call = match self.door.admit(code, request, ticket.peer, datagram) {
+            Ok(call) => call,
+            Err(reply) => return self.respond(now, &ticket, wants, reply.into()),
+        };
+        let door = self.door.clone();
+        let work = Box::pin(verbs::answer(door, call));
+        match at_once(work) {
+            Ok(outcome) => self.respond(now, &ticket, wants, outcome),
+            Err(work) => {
+                self.layer.defer(now, &ticket);
+                self.under_way += 1;
+                let outcome = Reply::error(Code::INTERNAL_ERROR, "the handler failed\n").into();
+                let result = Finished::Request { ticket, wants, outcome };
+                let mut done = Done { result: Some(result), finish: self.finish.clone() };
+                tokio::spawn(async move {
+                    let answered = work.await;
+                    if let Some(Finished::Request { outcome, .. }) = &mut done.result {
+                        *outcome = answered;
+                    }
+                });
+            }
+        }
+    }
+
+    fn take(&mut self, finished: Finished) {
+        match finished {
+            Finished::Request { ticket, wants, outcome } => {
+                self.under_way -= 1;
+                self.layer.ended(&ticket);
+                self.respond(Instant::now(), &ticket, wants, outcome);
+            }
+            Finished::State { target, state } => self.seen(target, state),
+        }
+    }
+
+    fn respond(&mut self, now: Instant, ticket: &Ticket, wants: Wants, outcome: Outcome) {
+        let Outcome { mut reply, watch } = outcome;
+        let mut target = None;
+        if let Some(watch) = watch.filter(|_| reply.code.class() == 2) {
+            let observed = watch.target.clone();
+            let confirmable = ticket.kind == Kind::Confirmable;
+            let added = self.observers.add(now, (ticket.peer, ticket.token), watch, confirmable);
+            match added {
+                Some(_) => {
+                    self.layer.remember(now, ticket.peer);
+                    target = Some(observed);
+                }
+                // No room: the response without the option says so (RFC 7641 §4.1).
+                None => reply.observe = None,
+            }
+        }
+        let unwanted = wants.no_response & 1 << (reply.code.class().max(1) - 1) != 0;
+        self.layer.answer(now, ticket, (!unwanted).then_some(&reply), &mut self.out);
+        // What changed between the read and the registration is told now.
+        if let Some(target) = target {
+            self.look(target);
+        }
+    }
+
+    fn heard(&mut self, signal: Signal) -> bool {
+        match signal {
+            Signal::Closed => return false,
+            Signal::Lag { .. } => {
+                self.observers.targets(false).into_iter().for_each(|t| self.look(t))
+            }
+            Signal::Events(events) => {
+                for event in &events {
+                    self.newest = self.newest.max(event.seq);
+                    self.look(Target::World(event.path.clone()));
+                }
+                self.observers.targets(true).into_iter().for_each(|t| self.look(t));
+            }
+        }
+        true
+    }
+
+    /// Finds out how a resource stands, once at a time.
+    fn look(&mut self, target: Target) {
+        if !self.observers.is_watched(&target) {
+            return;
+        }
+        if let Some(again) = self.looking.get_mut(&target) {
+            *again = true;
+            return;
+        }
+        let (door, asked, at) = (self.door.clone(), target.clone(), self.newest);
+        let work = Box::pin(async move { asked.state(&door, at).await });
+        match at_once(work) {
+            Ok(state) => self.known(target, state),
+            Err(work) => {
+                self.looking.insert(target.clone(), false);
+                let state = Err(Refusal::Overloaded);
+                let result = Finished::State { target, state };
+                let mut done = Done { result: Some(result), finish: self.finish.clone() };
+                tokio::spawn(async move {
+                    let found = work.await;
+                    if let Some(Finished::State { state, .. }) = &mut done.result {
+                        *state = found;
+                    }
+                });
+            }
+        }
+    }
+
+    fn seen(&mut self, target: Target, state: Result<Option<State>, Refusal>) {
+        let again = self.looking.remove(&target).unwrap_or_default();
+        self.known(target.clone(), state);
+        if again {
+            self.look(target);
+        }
+    }
+
+    fn known(&mut self, target: Target, state: Result<Option<State>, Refusal>) {
+        // A store that cannot be read now says nothing about the world.
+        let Ok(state) = state else { return };
+        let ids: Vec<u64> = self.observers.of_target(&target).collect();
+        ids.into_iter().for_each(|id| tell::soon(self, id));
+        if self.observers.is_watched(&target) {
+            self.states.insert(target, state.map(Arc::new));
+        }
+    }
+
+    fn tick(&mut self) {
+        let (now, mut failed) = (Instant::now(), Vec::new());
+        self.layer.tick(now, &mut self.out, &mut failed);
+        for (peer, owner) in failed {
+            if let Owner::Observer(id) = owner {
+                self.observers.remove(id);
+            }
+            tell::release(self, peer);
+        }
+    }
+
+    fn tidy(&mut self) {
+        let now = Instant::now();
+        let observers = &self.observers;
+        self.layer.tidy(now, |peer| observers.has_peer(peer));
+        self.states.retain(|target, _| observers.is_watched(target));
+        self.door.tidy(now);
+        tell::check(self, now);
+    }
+}
+
+/// Sends its result when it is dropped, so that a handler that fails is answered too.
+struct Done {
+    result: Option<Finished>,
+    finish: mpsc::UnboundedSender<Finished>,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if let Some(result) = self.result.take() {
+            let _ = self.finish.send(result);
+        }
+    }
+}
+
+/// The result of work that has nothing to wait for; else the work, to go on elsewhere.
+fn at_once<F: Future>(mut work: std::pin::Pin<Box<F>>) -> Result<F::Output, std::pin::Pin<Box<F>>> {
+    match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => Err(work),
+    }
+}

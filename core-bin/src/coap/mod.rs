@@ -1,0 +1,191 @@
+//! The CoAP door (RFC 7252): datagrams to verbs, answers to datagrams; it holds no state of the
+//! store.
+//!
+//! ```text
+//!   endpoint                    one socket, one task: receives, sends, keeps time
+//!     layer                     duplicates, acknowledgements, retransmission (no socket, no clock)
+//!     observers                 who is told what (RFC 7641)
+//!     verbs → read, write       a request becomes a verb of the engine (blocks: RFC 7959)
+//!       codec, option, block, format, reply     bytes and numbers, pure
+//! ```
+
+mod block;
+pub mod codec;
+mod echo;
+mod endpoint;
+mod format;
+mod layer;
+mod links;
+mod observers;
+mod option;
+mod pins;
+mod read;
+mod reply;
+mod request;
+mod tell;
+mod uploads;
+mod verbs;
+mod watch;
+mod write;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::access::{Action, Identity, Tokens};
+use crate::engine::{Engine, OpKey};
+use crate::path::WorldPath;
+use codec::Code;
+use echo::Echo;
+pub use endpoint::{Running, start};
+pub use layer::Timing;
+use pins::Pins;
+use reply::Reply;
+use request::Request;
+use uploads::Uploads;
+
+/// An unproved address is sent at most this many times what came from it (RFC 9175 §2.4).
+const AMPLIFICATION: usize = 3;
+
+/// Settings of the door itself.
+#[derive(Clone)]
+pub struct Options {
+    /// Take tokens in the clear from other machines too.
+    pub plain_tokens: bool,
+    pub timing: Timing,
+    pub max_in_flight: usize,
+    pub max_observers: usize,
+    /// An observer that confirmed nothing for so long is asked to (RFC 7641 §4.5).
+    pub observer_check: Duration,
+}
+
+/// What all requests share.
+pub struct Door {
+    engine: Engine,
+    tokens: RwLock<Arc<Tokens>>,
+    options: Options,
+    uploads: Mutex<Uploads>,
+    pins: Mutex<Pins>,
+    echo: Mutex<Echo>,
+}
+
+/// One request, with who sent it.
+pub struct Call {
+    pub code: Code,
+    pub request: Request,
+    pub peer: SocketAddr,
+    who: Identity,
+    /// The request's own bytes: with the endpoint they name the operation.
+    datagram: Bytes,
+    /// Bytes that the response may have, for an address that has proved nothing.
+    budget: Option<usize>,
+}
+
+impl Door {
+    pub fn new(engine: Engine, tokens: Tokens, options: Options) -> Result<Self, String> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|error| format!("no random numbers: {error}"))?;
+        Ok(Self {
+            engine,
+            tokens: RwLock::new(Arc::new(tokens)),
+            options,
+            uploads: Mutex::default(),
+            pins: Mutex::default(),
+            echo: Mutex::new(Echo::new(secret, Instant::now())),
+        })
+    }
+
+    /// From now on these are the tokens, for requests and for observers.
+    pub fn set_tokens(&self, tokens: Tokens) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+    }
+
+    fn tokens(&self) -> Arc<Tokens> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whose raw token this is.
+    fn identify(&self, credential: Option<&[u8]>) -> Identity {
+        let Some(raw) = credential else { return Identity::default() };
+        self.tokens().identify(Some(&[b"Bearer ", raw].concat()))
+    }
+
+    /// Finds out who asks; an `Err` is the answer already.
+    fn admit(
+        &self,
+        code: Code,
+        request: Request,
+        peer: SocketAddr,
+        datagram: Bytes,
+    ) -> Result<Call, Reply> {
+        let local = peer.ip().to_canonical().is_loopback();
+        let who = match &request.credential {
+            Some(_) if !local && !self.options.plain_tokens => {
+                let line = "unauthorized: a token in the clear is taken from this machine only\n";
+                return Err(Reply::error(Code::UNAUTHORIZED, line));
+            }
+            credential => self.identify(credential.as_deref()),
+        };
+        let now = Instant::now();
+        let trusted = local
+            || who.tier > crate::access::Tier::Anonymous
+            || lock(&self.echo).is_proved(peer, request.echo.as_deref(), now);
+        let budget = (!trusted).then_some(AMPLIFICATION * datagram.len());
+        Ok(Call { code, request, peer, who, datagram, budget })
+    }
+
+    fn may(&self, call: &Call, action: Action<'_>) -> Result<(), Reply> {
+        self.tokens().may(&call.who, action).map_err(reply::denied)
+    }
+
+    /// Drops transfers that were silent too long.
+    fn tidy(&self, now: Instant) {
+        lock(&self.uploads).give_up(now);
+        lock(&self.pins).give_up(now);
+    }
+}
+
+impl Call {
+    /// Names the operation across restarts: endpoint and datagram (design §1). A memory world
+    /// does not outlive a restart, so its writes take the short way without a key.
+    fn key(&self, path: &WorldPath) -> Option<OpKey> {
+        if !path.is_durable() && self.code != Code::DELETE {
+            return None;
+        }
+        let digest = Sha256::new()
+            .chain_update(b"coap\0")
+            .chain_update(self.peer.to_string())
+            .chain_update(b"\0")
+            .chain_update(&self.datagram)
+            .finalize();
+        let mut key = OpKey::default();
+        let length = key.len();
+        key.copy_from_slice(&digest[..length]);
+        Some(key)
+    }
+
+    /// Makes a response fit an address that has proved nothing: less text, then a challenge.
+    fn within_budget(&self, door: &Door, reply: Reply) -> Reply {
+        let Some(budget) = self.budget else { return reply };
+        let size = |reply: &Reply| {
+            // The token is at most eight bytes; that it may be shorter only saves some.
+            codec::MAX_TOKEN
+                + reply.encode(codec::Kind::Acknowledgement, 0, codec::Token::default()).len()
+        };
+        if size(&reply) <= budget {
+            return reply;
+        }
+        if reply.code.class() == 2 && !reply.payload.is_empty() {
+            let echo = lock(&door.echo).value(self.peer, Instant::now());
+            return Reply { echo: Some(echo), ..Reply::new(Code::UNAUTHORIZED) };
+        }
+        Reply { payload: Bytes::new(), format: None, ..reply }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,108 @@
+"""What a verb sends: bodies and headers from a caller's arguments; which core can do what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+from elastik.responses import etag_value
+
+if TYPE_CHECKING:
+    from elastik.transport import Body
+
+Data = bytes | bytearray | memoryview | str | IO[bytes] | Iterable[bytes]
+
+# The first version of the core that can do each thing.
+SINCE: dict[str, tuple[int, ...]] = {
+    "operation keys": (9,),
+    "copy and move": (9,),
+    "collections": (9,),
+    "inline events": (9,),
+    "several patterns": (9,),
+    "batch": (9,),
+}
+
+
+def version_of(status: int, body: bytes) -> tuple[int, ...]:
+    """(9, 0, 0) of `elastik-core 9.0.0.dev0 (rust)`; () when that is no core."""
+    words = body.decode("utf-8", "replace").split()
+    if status != 200 or len(words) < 2 or words[0] != "elastik-core":
+        return ()
+    numbers = words[1].lstrip("v").split("-")[0].split(".")
+    return tuple(int(number) for number in numbers if number.isdigit())
+
+
+def get_headers(
+    range: tuple[int, int | None] | None,
+    if_none_match: str | None,
+    if_range: str | None,
+    headers: Mapping[str, str] | None,
+) -> dict[str, str]:
+    """The headers of a GET from its keywords."""
+    sent = dict(headers or {})
+    if range is not None:
+        first, last = range
+        sent["Range"] = f"bytes={first}-{'' if last is None else last}"
+    for name, validator in (("If-None-Match", if_none_match), ("If-Range", if_range)):
+        value = etag_value(validator)
+        if value is not None:
+            sent[name] = value
+    return sent
+
+
+def put_headers(
+    is_text: bool,
+    headers: Mapping[str, str] | None,
+    meta: Mapping[str, Any],
+    *,
+    content_type: str | None = None,
+    content_encoding: str | None = None,
+    content_language: str | None = None,
+    content_disposition: str | None = None,
+    cache_control: str | None = None,
+    if_match: str | None = None,
+    if_none_match: str | None = None,
+    create_only: bool = False,
+) -> dict[str, str]:
+    """The headers of a PUT from its keywords."""
+    if isinstance(if_none_match, bool):
+        raise TypeError("if_none_match must be an ETag; for `*` use create_only=True")
+    if create_only and if_none_match is not None:
+        raise ValueError("use either create_only=True or if_none_match=etag, not both")
+    sent = dict(headers or {})
+    if meta:
+        from elastik.formats import warn_near_misses
+
+        warn_near_misses(meta)
+        sent.update({f"X-Meta-{k.replace('_', '-')}": str(v) for k, v in meta.items()})
+    if content_type is None:
+        content_type = "text/plain; charset=utf-8" if is_text else "application/octet-stream"
+    given = {
+        "Content-Type": content_type,
+        "Content-Encoding": content_encoding,
+        "Content-Language": content_language,
+        "Content-Disposition": content_disposition,
+        "Cache-Control": cache_control,
+        "If-Match": etag_value(if_match),
+        "If-None-Match": "*" if create_only else etag_value(if_none_match),
+    }
+    sent.update({name: str(value) for name, value in given.items() if value is not None})
+    return sent
+
+
+def body_of(data: Data, method: str) -> Body:
+    """What the transport sends for `data`; TypeError for what is no body."""
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, str):
+        return data.encode("utf-8")
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    if hasattr(data, "read") or (hasattr(data, "__iter__") and not isinstance(data, Mapping)):
+        if isinstance(data, (list, tuple)) and not all(isinstance(p, bytes) for p in data):
+            raise TypeError(f"{method}() got a sequence that is not all bytes")
+        return data
+    raise TypeError(
+        f"{method}() data must be bytes, str, a binary file or an iterable of bytes,"
+        f" not {type(data).__name__}"
+    )

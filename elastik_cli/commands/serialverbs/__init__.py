@@ -1,0 +1,1 @@
+"""The verbs of `elastik serial`, one file each."""

@@ -1,0 +1,206 @@
+"""Directories and prefixes: what lies on either side, what to do, and doing it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elastik.errors import BadPath, ElastikError
+from elastik.paths import canonical
+from elastik_cli.bodies import guess_type
+from elastik_cli.exits import Exit, Failure
+from elastik_cli.session import Session
+
+if TYPE_CHECKING:
+    from elastik.hierarchy import Hierarchy as Client
+
+Chosen = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: put, get, delete (a path) or remove (a file); `fault` says why it cannot."""
+
+    action: str
+    path: str
+    file: Path
+    size: int = 0
+    fault: str = ""
+
+    def record(self) -> dict[str, object]:
+        found = {"action": self.action, "size": self.size, "path": self.path}
+        return found | ({"fault": self.fault} if self.fault else {})
+
+
+def chooser(include: Iterable[str], exclude: Iterable[str]) -> Chosen:
+    """Whether a relative name is meant: it fits an `include` (if any) and no `exclude`."""
+    wanted, unwanted = list(include), list(exclude)
+
+    def chosen(name: str) -> bool:
+        fits = not wanted or any(fnmatchcase(name, glob) for glob in wanted)
+        return fits and not any(fnmatchcase(name, glob) for glob in unwanted)
+
+    return chosen
+
+
+def files_below(root: Path) -> Iterator[tuple[str, Path]]:
+    """(relative name with slashes, file) of each regular file; links are not followed."""
+    for directory, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted(files):
+            file = Path(directory, name)
+            if not file.is_symlink() and file.is_file():
+                yield file.relative_to(root).as_posix(), file
+
+
+def _world(prefix: str, name: str) -> str:
+    return canonical(f"{prefix or 'home'}/{name}")
+
+
+def plan_up(
+    session: Session,
+    client: Client,
+    root: Path,
+    prefix: str,
+    chosen: Chosen,
+    *,
+    compare: bool,
+    delete: bool,
+) -> Iterator[Step]:
+    """What makes `prefix` hold what `root` holds; with `delete` nothing else."""
+    if not root.is_dir():
+        raise Failure(f"{root}: not a directory", Exit.USAGE)
+    there = _worlds_below(session, client, prefix) if compare else {}
+    seen = set()
+    for name, file in files_below(root):
+        if not chosen(name):
+            continue
+        try:
+            world = _world(prefix, os.fsencode(name).decode("utf-8"))
+        except (BadPath, UnicodeError) as error:
+            yield Step("put", name, file, fault=str(error))
+            continue
+        seen.add(world)
+        size = file.stat().st_size
+        if there.get(world) != size or not same(client, world, file):
+            yield Step("put", world, file, size)
+    for world in sorted(there) if delete else ():
+        name = world[len(prefix) + 1 :]
+        if world not in seen and chosen(name):
+            yield Step("delete", world, root / name, there[world])
+
+
+def plan_down(
+    session: Session,
+    client: Client,
+    prefix: str,
+    root: Path,
+    chosen: Chosen,
+    *,
+    compare: bool,
+    delete: bool,
+) -> Iterator[Step]:
+    """What makes `root` hold what `prefix` holds; with `delete` nothing else."""
+    there = _worlds_below(session, client, prefix)
+    if not there:
+        raise Failure(f"nothing at or below {prefix or '/'}", Exit.NOT_FOUND)
+    seen = set()
+    for world, size in there.items():
+        name = world[len(prefix) :].lstrip("/") or world.rsplit("/", 1)[-1]
+        if not chosen(name):
+            continue
+        file = root / name
+        seen.add(file)
+        if fault := escape_of(root, file):
+            yield Step("get", world, file, size, fault)
+        elif not (compare and _is_same_file(client, world, file, size)):
+            yield Step("get", world, file, size)
+    for name, file in files_below(root) if delete else ():
+        if file not in seen and chosen(name):
+            yield Step("remove", f"{prefix}/{name}", file, file.stat().st_size)
+
+
+def _worlds_below(session: Session, client: Client, prefix: str) -> dict[str, int]:
+    return dict(session.patiently(lambda: list(client.walk(prefix))))
+
+
+def _is_same_file(client: Client, world: str, file: Path, size: int) -> bool:
+    plain = file.is_file() and not file.is_symlink()
+    return plain and file.stat().st_size == size and same(client, world, file)
+
+
+def same(client: Client, world: str, file: Path) -> bool:
+    """Whether both hold the same bytes; their sizes are equal already.
+
+    The tag of a path in memory is its hash; one on disk has to be read.
+    """
+    digest = sha256()
+    with open(file, "rb") as local:
+        while piece := local.read(1 << 20):
+            digest.update(piece)
+    mine = digest.hexdigest()
+    with client.stream(world) as stream:
+        if stream.etag.startswith('"sha256-'):
+            return stream.etag == f'"sha256-{mine}"'
+        theirs = sha256()
+        for piece in stream:
+            theirs.update(piece)
+    return theirs.hexdigest() == mine
+
+
+def escape_of(root: Path, file: Path) -> str:
+    """Why writing `file` would leave `root`; empty when it would not."""
+    parts = file.relative_to(root).parts
+    if ".." in parts or any(os.sep in part or "\0" in part for part in parts):
+        return "its name leads out of the directory"
+    for above in file.parents:
+        if above == root:
+            return ""
+        if above.is_symlink():
+            return f"{above} is a link"
+    return "its name leads out of the directory"
+
+
+def apply(session: Session, client: Client, steps: list[Step], jobs: int) -> list[Step]:
+    """Do all steps, `jobs` at a time; those that failed, said on stderr."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def attempt(step: Step) -> Step | None:
+        fault = step.fault
+        if not fault:
+            try:
+                _do(session, client, step)
+                return None
+            except (ElastikError, OSError) as error:
+                fault = f"{getattr(error, 'status', '')} {error}".strip()
+        session.say(f"{step.action} {step.path}: {fault}")
+        return step
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return [step for step in pool.map(attempt, steps) if step]
+
+
+def _do(session: Session, client: Client, step: Step) -> None:
+    if step.action == "put":
+        with open(step.file, "rb") as body:
+            kind = guess_type(None, step.path, str(step.file), None)
+            session.patiently(lambda: client.put(step.path, body, content_type=kind), again=False)
+    elif step.action == "get":
+        step.file.parent.mkdir(parents=True, exist_ok=True)
+        part = step.file.with_name(f".{step.file.name[:200]}.{os.getpid()}.part")
+        try:
+            with client.stream(step.path) as stream, open(part, "wb") as file:
+                for piece in stream:
+                    file.write(piece)
+            os.replace(part, step.file)
+        finally:
+            part.unlink(missing_ok=True)
+    elif step.action == "delete":
+        client.delete(step.path)
+    else:
+        step.file.unlink()

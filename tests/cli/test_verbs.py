@@ -1,0 +1,267 @@
+"""cp, mv, diff, edit, sync, put -r, get -r, du, plot, context: one by one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elastik_cli.config import read_config, write_config
+from elastik_cli.diffing import json_changes
+from elastik_cli.plotting import chart, sparkline, thinned
+from elastik_cli.quantities import human_size, parse_duration
+from elastik_cli.trees import escape_of
+
+
+def test_cp_takes_type_and_headers_along(elastik):
+    elastik.ok("put", "cp/a", "--text", "x", "--type", "text/x-a", "--cache-control", "no-store")
+    assert elastik.ok("cp", "cp/a", "cp/b") == b"1\n"
+    head = json.loads(elastik.ok("head", "cp/b", "--json"))
+    assert (head["content-type"], head["cache-control"]) == ("text/x-a", "no-store")
+    assert elastik("cp", "cp/a", "cp/b", "--create-only").code == 6
+    assert elastik("cp", "cp/nothing", "cp/c").code == 4
+    assert elastik("cp", "cp/a", "cp/a").code == 2
+
+
+def test_cp_and_mv_whole_prefixes(alone):
+    for path in ("one/a", "one/b/c"):
+        alone.ok("put", path, "--text", path)
+    assert alone.ok("cp", "-r", "one", "two") == b"2\n"
+    assert alone.ok("mv", "-r", "one", "three", "-n").decode().splitlines() == [
+        "home/one/a\thome/three/a", "home/one/b/c\thome/three/b/c",
+    ]  # fmt: skip
+    assert alone.ok("mv", "-r", "one", "three") == b"2\n"
+    listed = alone.ok("ls", "--all", "home").decode().split()
+    assert listed == ["home/three/a", "home/three/b/c", "home/two/a", "home/two/b/c"]
+    assert alone("cp", "-r", "two", "two/deeper").code == 2
+
+
+def test_diff_says_yes_no_or_why_not(elastik, tmp_path):
+    elastik.ok("put", "d/a", "--text", "one\ntwo\n")
+    (tmp_path / "same").write_text("one\ntwo\n")
+    (tmp_path / "other").write_text("one\nthree\n")
+    assert elastik("diff", "d/a", "--file", "same") == (0, b"", "")
+    ended = elastik("diff", "d/a", "--file", "other")
+    assert (ended.code, ended.lines[-2:]) == (1, ["-two", "+three"])
+    assert elastik("diff", "d/a", "--file", "-", stdin=b"one\ntwo\n").code == 0
+    assert elastik("diff", "d/a", "d/nothing").code == 4
+    assert elastik("diff", "d/a").code == 2
+
+
+def test_diff_of_bytes_shows_sizes_and_hashes(elastik):
+    elastik.ok("put", "d/x", stdin=b"\0\1")
+    elastik.ok("put", "d/y", stdin=b"\0\1\2")
+    ended = elastik("diff", "d/x", "d/y")
+    assert ended.code == 1
+    assert [line.split("\t")[0] for line in ended.lines] == ["2", "3"]
+
+
+def test_diff_against_another_server(elastik, start_core, tmp_path):
+    other = start_core(tmp_path / "other-store")
+    other.put("/home/d/z", b"theirs\n")
+    elastik.ok("put", "d/z", "--text", "ours\n")
+    token = tmp_path / "token"
+    token.write_text(other.read)
+    token.chmod(0o600)
+    elastik.ok("context", "set", "lab", f"url={other.url}", f"read_token_file={token}")
+    ended = elastik("diff", "d/z", "--to-context", "lab")
+    assert (ended.code, ended.lines[-2:]) == (1, ["-ours", "+theirs"])
+
+
+def test_edit_keeps_both_versions_when_somebody_was_faster(elastik, tmp_path):
+    elastik.ok("put", "e/x", "--text", "first\n")
+    racing = tmp_path / "editor"
+    racing.write_text(
+        f'#!/bin/sh\necho mine > "$1"\n{" ".join(elastik.argv)} put e/x --text theirs\n'
+    )
+    racing.chmod(0o755)
+    ended = elastik("edit", "e/x", "--editor", str(racing))
+    assert ended.code == 6
+    assert elastik.ok("get", "e/x") == b"theirs"
+    kept = ended.err.rpartition("your version is in ")[2].strip()
+    with open(kept) as file:
+        assert file.read() == "mine\n"
+    os.unlink(kept)
+    assert "+mine" in ended.out.decode()
+
+
+def test_edit_keeps_type_and_creates(elastik):
+    elastik.ok("put", "e/t", "--text", "a", "--type", "text/x-a", "--cache-control", "no-store")
+    elastik.ok("edit", "e/t", "--editor", "sed -i s/a/b/")
+    head = json.loads(elastik.ok("head", "e/t", "--json"))
+    assert (head["content-type"], head["cache-control"]) == ("text/x-a", "no-store")
+    elastik.ok("edit", "e/new.txt", "--editor", "sh -c 'echo new > $0'")
+    assert elastik.ok("get", "e/new.txt") == b"new\n"
+
+
+def tree_of(root):
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_put_r_and_get_r_bring_a_tree_there_and_back(alone):
+    home = alone.home
+    (home / "site" / "sub dir").mkdir(parents=True)
+    for name, body in (("a", b"1"), ("sub dir/ü", os.urandom(200_000)), ("empty", b"")):
+        (home / "site" / name).write_bytes(body)
+    (home / "site" / "link").symlink_to("/etc/passwd")
+    alone.ok("put", "-r", "site", "there")
+    alone.ok("get", "-r", "there", "back")
+    assert tree_of(home / "back") == {
+        k: v for k, v in tree_of(home / "site").items() if k != "link"
+    }
+
+
+def test_get_r_never_leaves_its_directory(alone):
+    home = alone.home
+    (home / "outside").mkdir()
+    (home / "into").mkdir()
+    (home / "into" / "sub").symlink_to(home / "outside")
+    alone.ok("put", "g/sub/x", "--text", "1")
+    alone.ok("put", "g/fine", "--text", "2")
+    ended = alone("get", "-r", "g", "into")
+    assert ended.code == 8
+    assert "is a link" in ended.err
+    assert list((home / "outside").iterdir()) == []
+    assert (home / "into" / "fine").read_text() == "2"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd"])
+def test_names_that_lead_out_are_refused(tmp_path, name):
+    try:
+        assert escape_of(tmp_path, tmp_path / name)
+    except ValueError:
+        pass  # not below the directory at all
+
+
+def test_sync_does_what_its_dry_run_said_and_nothing_twice(alone):
+    home = alone.home
+    (home / "s").mkdir()
+    for name in ("a", "b", "c.tmp"):
+        (home / "s" / name).write_text(name)
+    plan = alone.ok("sync", "./s", ":s", "-n", "--exclude", "*.tmp")
+    assert alone("ls", "s").code == 4
+    assert alone.ok("sync", "./s", ":s", "--exclude", "*.tmp") == plan
+    assert alone.ok("sync", "./s", ":s", "--exclude", "*.tmp") == b""
+    (home / "s" / "b").write_text("B")  # the same size: only the bytes tell
+    assert alone.ok("sync", "./s", ":s", "--exclude", "*.tmp") == b"put\t1\thome/s/b\n"
+
+
+def test_sync_deletes_only_when_told_and_only_so_much(alone):
+    home = alone.home
+    (home / "s").mkdir()
+    (home / "s" / "a").write_text("a")
+    for name in ("a", "x", "y"):
+        alone.ok("put", f"s/{name}", "--text", "a")
+    assert alone.ok("sync", "./s", ":s") == b""
+    assert alone("sync", "./s", ":s", "--delete", "--max-delete", "1").code == 6
+    assert len(alone.ok("ls", "s").split()) == 3
+    alone.ok("sync", "./s", ":s", "--delete", "--max-delete", "2")
+    assert alone.ok("ls", "s").split() == [b"home/s/a"]
+    (home / "s" / "z").write_text("z")
+    assert alone.ok("sync", ":s", "./s") == b""
+    assert alone.ok("sync", ":s", "./s", "--delete") == b"remove\t1\thome/s/z\n"
+    assert not (home / "s" / "z").exists()
+
+
+def test_sync_needs_one_side_there_and_one_here(alone):
+    assert alone("sync", "./a", "./b").code == 2
+    assert alone("sync", ":a", ":b").code == 2
+    assert alone("sync", "./missing", ":b").code == 2
+
+
+def test_du_sums_up(alone):
+    for path, size in (("u/a", 1), ("u/b/c", 10), ("u/b/d", 100)):
+        alone.ok("put", path, stdin=b"x" * size)
+    assert alone.ok("du", "u") == b"1\thome/u/a\n10\thome/u/b/c\n100\thome/u/b/d\n"
+    assert alone.ok("du", "u", "-d", "1") == b"1\thome/u/a\n110\thome/u/b/\n"
+    assert alone.ok("du", "u", "-s") == b"111\thome/u\n"
+    assert alone.ok("du", "u", "--sort", "size").startswith(b"100\t")
+
+
+def test_plot_draws_on_a_terminal_and_counts_in_a_pipe(elastik):
+    elastik.ok("put", "plot/x", "--text", "t=1\nt=2\nt=3\n")
+    assert elastik.ok("plot", "plot/x") == b"1\n2\n3\n"
+    assert "█" in elastik.on_terminal("plot", "plot/x")[1].decode()
+    elastik.ok("put", "plot/none", "--text", "nothing here")
+    assert elastik("plot", "plot/none").code == 3
+
+
+def test_contexts_are_made_used_and_forgotten(bare):
+    bare.ok("context", "set", "lab", "url=http://lab:1", "port=1")
+    bare.ok("context", "set", "home", "url=http://home:2", "token_command=pass show 'my token'")
+    bare.ok("context", "use", "home")
+    rows = [json.loads(line) for line in bare.ok("context", "list", "--json").splitlines()]
+    assert [(r["context"], r["selected"]) for r in rows] == [("home", True), ("lab", False)]
+    shown = [json.loads(line) for line in bare.ok("context", "show", "--json").splitlines()]
+    url = next(row for row in shown if row["setting"] == "url")
+    assert (url["value"], url["source"]) == ("http://home:2", "context home")
+    bare.ok("context", "remove", "home")
+    assert bare("context", "use", "home").code == 4
+    assert bare("context", "set", "lab", "token=secret").code == 2
+
+
+def test_doctor_finds_what_is_wrong(bare, elastik):
+    assert elastik("doctor").code == 0
+    ended = bare.with_env(ELASTIK_URL="http://127.0.0.1:9")("doctor", "--json")
+    failed = [r for r in map(json.loads, ended.lines) if r["state"] == "fail"]
+    assert (ended.code, [r["check"] for r in failed]) == (1, ["server"])
+    assert failed[0]["next"] == "elastik run"
+
+
+# -- pure functions -----------------------------------------------------------------------------
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(values, values)
+def test_json_changes_are_none_just_for_equal_values(one, other):
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    assert (not list(json_changes(one, other))) is same
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1),
+    st.integers(1, 99),
+)
+def test_pictures_fit(numbers, width):
+    assert len(thinned(numbers, width)) <= width
+    assert len(sparkline(numbers)) == len(numbers)
+    assert len(chart(numbers, width, 5)) == 5
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+tables = st.dictionaries(texts, st.none() | texts | st.integers() | st.lists(texts))
+
+
+@given(st.dictionaries(texts, texts | st.integers(-(2**63), 2**63 - 1) | st.lists(texts)), tables)
+def test_the_config_comes_back_as_written(tmp_path_factory, top, table):
+    file = tmp_path_factory.mktemp("config") / "config.toml"
+    kept = {k: v for k, v in table.items() if v is not None and not isinstance(v, int)}
+    config = {**top, "contexts\0": {"a b": kept}}
+    write_config(file, config)
+    assert read_config(file) == config
+
+
+@given(st.text())
+def test_durations_are_a_number_or_a_clear_error(text):
+    with contextlib.suppress(ValueError):
+        assert parse_duration(text) >= 0
+
+
+def test_durations_as_people_write_them():
+    assert [parse_duration(t) for t in ("10", "10s", "250ms", "1h30m")] == [10, 10, 0.25, 5400]
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration("soon")
+
+
+@given(st.integers(0, 10**20))
+def test_sizes_for_people_are_short(count):
+    assert len(human_size(count)) <= 7
