@@ -167,7 +167,7 @@ def error_for(
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        # These two derive from urllib's URLError, whose import a program without failures can spare.
+        # These two derive from urllib's URLError, whose import most programs can spare.
         if name in ("Unreachable", "TimedOut"):
             from elastik import _unreachable
 

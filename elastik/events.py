@@ -77,7 +77,10 @@ def parse_frame(frame: bytes) -> Event | None:
     event: Event = {"event": kind, "id": ident, "data": "\n".join(data)}
     for line in data:
         name, colon, value = line.partition(":")
-        if colon and name not in ("event", "id", "data", "body"):
+        if name == "body":
+            # Why there are no bytes: superseded, too-large or dropped.
+            event["body-state"] = value.strip()
+        elif colon and name not in ("event", "id", "data"):
             event[name.strip().lower()] = value.lstrip(" ")
     return event
 

@@ -57,10 +57,13 @@ class Hierarchy(Verbs):
                 answer.status, answer.read(), method="GET", path=target, headers=answer.headers
             )
         rest = b""
-        for piece in answer.chunks():
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
+        try:
+            for piece in answer.chunks():
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    yield json.loads(line)
+        finally:
+            answer.close()
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """(path, bytes) of each world at or below `prefix`, in byte order."""

@@ -295,6 +295,9 @@ class _Run:
         """The work an event makes; None when there is none."""
         if event.get("event") == "lag":
             self.tell_lost(event)
+            if "above the newest" in event.get("reason", ""):
+                # An older state of the store is back: its next numbers lie below our position.
+                self.bookmark.reset(None)
             return None
         path = event.get("path", "")
         number = int(event["id"]) if event.get("id", "").isdecimal() else None

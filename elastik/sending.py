@@ -20,6 +20,7 @@ SINCE: dict[str, tuple[int, ...]] = {
     "inline events": (9,),
     "several patterns": (9,),
     "batch": (9,),
+    "patch": (9,),
 }
 
 

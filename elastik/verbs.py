@@ -115,6 +115,13 @@ class Verbs:
         """
         return self._request(method, path, paths.target(path), body, headers)
 
+    def page(self, method: str, target: str, headers: Mapping[str, str] | None = None) -> Response:
+        """One request to a page of the core itself, such as ``/proc/list/home?limit=10``.
+
+        `target` goes on the wire as it is, its query included; no exception for 4xx and 5xx.
+        """
+        return self._request(method, target, target, None, headers)
+
     def _request(
         self,
         method: str,
@@ -240,13 +247,18 @@ class Verbs:
         data: Data,
         *,
         if_match: str | None = None,
+        offset: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Written:
         """POST: append `data` to an existing world; its type and headers stay as they are.
 
-        Never delivered twice by this client. Raises NotFound when there is nothing to append to.
+        `offset` is the size in bytes that the world must have, so that two writers of one log do
+        not interleave (PreconditionFailed; ignored by a core before 9). Never delivered twice by
+        this client. Raises NotFound when there is nothing to append to.
         """
         sent = dict(headers or {})
+        if offset is not None:
+            sent["X-Append-Offset"] = str(offset)
         validator = etag_value(if_match)
         if validator is not None:
             sent["If-Match"] = validator

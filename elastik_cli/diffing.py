@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from elastik_cli import pages
 from elastik_cli.session import Session
 
 COLOURS = {"+": (32,), "-": (31,), "@": (36,)}
@@ -36,9 +37,12 @@ class Body:
             return None
 
 
-def stored(session: Session, path: str, where: str | None = None) -> Body:
-    """What is stored at `path`."""
+def stored(session: Session, path: str, where: str | None = None, at: str | None = None) -> Body:
+    """What is stored at `path`, or was at an event or a time."""
     client = session.client("read")
+    if at:
+        old = session.patiently(lambda: pages.version(client, path, at))
+        return Body(f"{path} at {at}", old.headers.get("content-type", ""), old.body)
     with session.patiently(lambda: client.stream(path)) as stream:
         name = f"{where}:{path}" if where else path
         return Body(name, stream.headers.get("content-type", ""), stream.read())

@@ -33,11 +33,14 @@ SECTIONS = {
     "Change": {
         "cp": "Copy what is stored at a path.",
         "mv": "Move what is stored at a path.",
+        "revert": "Put an old version back as the newest one.",
         "edit": "Change what is stored at a path in your editor.",
         "sync": "Make a directory and a prefix the same, one way.",
     },
     "Watch and check": {
         "listen": "Print events as they happen, or run a command for each.",
+        "top": "Show what the server does: rates, hottest paths, listeners, storage.",
+        "log": "List the kept versions of a path, newest first.",
         "verify": "Check the audit chain of a path.",
     },
     "Devices": {

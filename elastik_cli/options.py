@@ -82,6 +82,23 @@ def common_options() -> list[click.Option]:
     ]
 
 
+def moment(text: str) -> str:
+    """An event number as it is, or a time in RFC 3339; one without offset is local.
+
+    Raises:
+        click.BadParameter: when `text` is neither.
+    """
+    from datetime import datetime, timezone
+
+    if text.isdigit():
+        return text
+    try:
+        when = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
+    except ValueError:
+        raise click.BadParameter(f"neither an event number nor a time: {text!r}") from None
+    return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 def all_of(*decorators: Decorator) -> Decorator:
     """One decorator from several, listed in the order of the help page."""
 
@@ -98,6 +115,7 @@ if_match = click.option(
     "--if-match", metavar="ETAG", help="Only if this is still the current version."
 )
 preconditions = all_of(create_only, if_match)
+at = click.option("--at", metavar="EVENT|TIME", help="A kept version: see `elastik log`.")
 nul = click.option("-0", "--null", "nul", is_flag=True, help="End each path with NUL.")
 recursive = click.option("-r", "--recursive", is_flag=True, help="Everything below the path.")
 dry_run = click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; do nothing.")

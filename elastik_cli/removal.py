@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elastik import paths
-from elastik.errors import ElastikError, NotFound
+from elastik.errors import ElastikError, NotFound, error_for
+from elastik.responses import etag_value
 from elastik_cli.completion import as_text
 from elastik_cli.exits import Exit, Failure, Quit
 from elastik_cli.listing import every_path
@@ -50,7 +51,13 @@ def plan(
 
 
 def apply(
-    session: Session, client: Client, plan: list[str], *, if_match: str | None, force: bool
+    session: Session,
+    client: Client,
+    plan: list[str],
+    *,
+    if_match: str | None,
+    force: bool,
+    purge: bool,
 ) -> None:
     """Delete each path of `plan` and print how many went.
 
@@ -59,7 +66,8 @@ def apply(
     gone, failed = 0, 0
     for path in plan:
         try:
-            if session.patiently(partial(client.delete, path, if_match=if_match)):
+            delete = partial(_purge if purge else _delete, client, path, if_match)
+            if session.patiently(delete):
                 gone += 1
                 if session.out.json:
                     session.out.record({"path": path, "deleted": True})
@@ -74,3 +82,20 @@ def apply(
         session.out.line(str(gone))
     if failed:
         raise Quit(Exit.PARTIAL)
+
+
+def _delete(client: Client, path: str, if_match: str | None) -> bool:
+    return client.delete(path, if_match=if_match)
+
+
+def _purge(client: Client, path: str, if_match: str | None) -> bool:
+    """Delete with every kept version; the server removes the bytes from its file."""
+    headers = {"X-Elastik-Purge": "1"}
+    if if_match:
+        headers["If-Match"] = etag_value(if_match) or ""
+    answer = client.request("DELETE", path, None, headers)
+    if answer.status == 404:
+        return False
+    if not answer.ok:
+        raise error_for(answer.status, answer.body, method="DELETE", path=f"/{path}")
+    return True

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elastik_cli import pages
+from elastik_cli.config import replace_file
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.session import Session
 from elastik_cli.terminal import needs_care, stdout_is_terminal
@@ -37,11 +39,28 @@ def parse_span(text: str | None) -> Span | None:
 def show_body(session: Session, client: Client, path: str, *, span: str | None, raw: bool) -> None:
     """Write the body to standard output; a terminal gets only what cannot harm it."""
     pieces = session.patiently(lambda: client.stream(path, range=parse_span(span)))
-    if not stdout_is_terminal():
-        for piece in pieces:
-            session.out.bytes(piece)
+    if stdout_is_terminal():
+        to_terminal(session, path, b"".join(pieces), raw=raw)
         return
-    body = b"".join(pieces)
+    for piece in pieces:
+        session.out.bytes(piece)
+
+
+def show_version(
+    session: Session, client: Client, path: str, at: str, output: str | None, *, raw: bool
+) -> None:
+    """Write the version of `path` at that event or time to standard output or into a file."""
+    body = session.patiently(lambda: pages.version(client, path, at)).body
+    if output and output != "-":
+        replace_file(Path(output), body, 0o666)
+    elif stdout_is_terminal():
+        to_terminal(session, path, body, raw=raw)
+    else:
+        session.out.bytes(body)
+
+
+def to_terminal(session: Session, path: str, body: bytes, *, raw: bool) -> None:
+    """Write a body to a terminal, unless the terminal would obey it."""
     if not raw and needs_care(body):
         raise Failure(
             f"{path}: {len(body)} bytes that could confuse this terminal",

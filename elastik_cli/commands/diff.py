@@ -2,7 +2,7 @@
 
 import click
 
-from elastik_cli import diffing
+from elastik_cli import diffing, options
 from elastik_cli.completion import FILE, WORLD
 from elastik_cli.exits import Exit, Quit
 from elastik_cli.lazy import Verb
@@ -13,9 +13,10 @@ from elastik_cli.lazy import Verb
 @click.argument("other", metavar="[PATH]", required=False, type=WORLD)
 @click.option("--file", type=FILE, metavar="FILE", help="Compare with FILE (-: standard input).")
 @click.option("--to-context", metavar="NAME", help="Compare with a path on that server.")
+@click.option("--at", multiple=True, metavar="EVENT|TIME", help="A kept version; twice: both.")
 @click.option("-U", "--unified", type=click.IntRange(0), default=3, help="Lines around a change.")
 @click.pass_obj
-def command(session, one, other, file, to_context, unified):
+def command(session, one, other, file, to_context, at, unified):
     """Compare two paths, or a path and a file.
 
     Text line by line, JSON value by value, anything else by size and hash. Exits 0 when they
@@ -26,15 +27,17 @@ def command(session, one, other, file, to_context, unified):
       elastik diff note note-yesterday
       elastik diff config.json --file config.json
       elastik diff note --to-context lab
+      elastik diff config.json --at 1 --at 2
     """
     if file and (other or to_context):
         raise click.UsageError("give a second path or --file, not both")
-    if not (file or other or to_context):
-        raise click.UsageError("what with? give a second path, --file or --to-context")
-    left = diffing.stored(session, one)
+    if not (file or other or to_context or at) or len(at) > 2:
+        raise click.UsageError("what with? a second path, --file, --to-context or --at, --at")
+    first, second = [*map(options.moment, at), None, None][:2]
+    left = diffing.stored(session, one, at=first)
     if file:
         right = diffing.local(file, left.type)
     else:
-        right = diffing.stored(diffing.at(session, to_context), other or one, to_context)
+        right = diffing.stored(diffing.at(session, to_context), other or one, to_context, second)
     if diffing.show(session, left, right, unified):
         raise Quit(Exit.NO)

@@ -15,10 +15,11 @@ from elastik_cli.lazy import Verb
 )
 @click.option("--from-file", metavar="FILE", help="Read paths from FILE (-: standard input).")
 @click.option("-0", "--null", "nul", is_flag=True, help="With --from-file: paths end with NUL.")
+@click.option("--purge", is_flag=True, help="Remove kept versions too; only hashes stay.")
 @options.if_match
 @options.dry_run
 @click.pass_obj
-def command(session, path, recursive, force, from_file, nul, if_match, dry_run):
+def command(session, path, recursive, force, from_file, nul, purge, if_match, dry_run):
     """Delete what is stored at a path.
 
     Prints how many were deleted. Each delete is audited; with -r everything below the
@@ -38,4 +39,4 @@ def command(session, path, recursive, force, from_file, nul, if_match, dry_run):
     if dry_run:
         session.out.rows(({"path": p} for p in plan), lambda row: row["path"])
         return
-    removal.apply(session, client, plan, if_match=if_match, force=force)
+    removal.apply(session, client, plan, if_match=if_match, force=force, purge=purge)

@@ -15,6 +15,8 @@ from elastik_cli.serialio.spool import Full, Reading, Spool
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 # An answer to a board must come before the board repeats (RFC 7252: 2 s).
 PATIENCE_S = 1.0
+# How long a board repeats itself (RFC 7252 §4.8.2); after that nobody waits for the answer.
+SPAN_S = 45.0
 MOST_READINGS = 1000
 NEVER = float("inf")
 
@@ -40,6 +42,7 @@ class Fate:
 KEPT = Fate(202, "kept in the spool")
 AWAY = Fate(0, "the core is away")
 FULL = Fate(0, "the spool is full")
+UNKNOWN = Fate(-1, "nobody knows")
 
 Told = Callable[[Fate], None]
 
@@ -51,7 +54,9 @@ class Live:
     reading: Reading
     told: Told
     until: float
+    lost_at: float
     spooled: bool = False
+    tried: bool = False
 
 
 @dataclass
@@ -93,7 +98,7 @@ class Outbox:
             self.counted["dropped"] += 1
             told(Fate(503, "too many readings wait"))
             return
-        self._live.append(Live(reading, told, now + PATIENCE_S))
+        self._live.append(Live(reading, told, now + PATIENCE_S, now + SPAN_S))
 
     def state(self, reading: Reading) -> None:
         """Write the newest value of a world whose older ones need not be kept."""
@@ -181,7 +186,7 @@ class Outbox:
         assert under_way is not None
         self._health(fate, now)
         if isinstance(under_way, Live):
-            self._live_ended(under_way, fate)
+            self._live_ended(under_way, fate, now)
         elif self._from_spool:
             self._spooled_ended(under_way, fate)
         elif fate.passing:
@@ -201,7 +206,7 @@ class Outbox:
         self._not_before = now + self._pause
         self._pause = min(LONGEST_PAUSE_S, self._pause * 2)
 
-    def _live_ended(self, live: Live, fate: Fate) -> None:
+    def _live_ended(self, live: Live, fate: Fate, now: float) -> None:
         self._live.remove(live)
         if fate.passing and not fate.unsent:
             # Nobody knows whether it is stored. Should the core forget its key, it is doubled.
@@ -213,6 +218,13 @@ class Outbox:
         elif fate.passing and self.spool is not None:
             self._keep(live.reading, live.told)
             self._keep_live(None)
+        elif fate.passing and (live.tried or not fate.unsent):
+            # It may be stored. A refusal would bring it again as a new one, under a new key.
+            live.tried = True
+            if now < live.lost_at:
+                self._live.appendleft(live)
+            else:
+                live.told(UNKNOWN)
         else:
             live.told(fate)
 
@@ -240,15 +252,22 @@ class Outbox:
         for live in [entry for entry in self._live if now >= entry.until]:
             if live.spooled or live not in self._live:
                 continue
-            live.spooled = True
             if self.spool is None:
-                live.told(AWAY)
-                if live is not self._under_way:
-                    self._live.remove(live)
-            elif live is self._under_way:
+                self._without_spool(live, now)
+                continue
+            live.spooled = True
+            if live is self._under_way:
                 self._keep(live.reading, live.told)
             else:
                 self._keep_live(live.reading.world)
+
+    def _without_spool(self, live: Live, now: float) -> None:
+        """Refuse what was never tried; say nothing about what may be stored."""
+        if live is self._under_way or (live.tried and now < live.lost_at):
+            live.until = max(live.lost_at, now + PATIENCE_S)
+            return
+        self._live.remove(live)
+        live.told(UNKNOWN if live.tried else AWAY)
 
     @property
     def deadline(self) -> float:

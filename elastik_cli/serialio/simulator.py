@@ -109,6 +109,9 @@ class SimulatedBoard:
 
     def boot(self, now: float) -> None:
         """Start, or start again: ids, observers and open exchanges are forgotten."""
+        if self.boots and self._waiting is not None:
+            # A reading that was under way is lost with the memory that held it.
+            self.told.unanswered.append(self.queue.popleft())
         self.boots += 1
         self._decoder = slipmux.Decoder()
         self._mid = self.behaviour.first_mid
@@ -117,6 +120,7 @@ class SimulatedBoard:
         self._slow: list[tuple[float, Message]] = []
         self._waiting: Waiting | None = None
         self._held: Message | None = None
+        self._retry_at = 0.0
         self._answered: OrderedDict[bytes, bytes] = OrderedDict()
         self._next_reading = now + self.behaviour.interval if self.behaviour.interval else NEVER
         self._next_chatter = now + self.behaviour.chatter if self.behaviour.chatter else NEVER
@@ -134,6 +138,8 @@ class SimulatedBoard:
     def deadline(self) -> float:
         due = [self._next_reading, self._next_chatter, self._next_reboot, self._next_value]
         due += [at for at, _ in self._slow]
+        if self._retry_at:
+            due.append(self._retry_at)
         if self._waiting:
             due.append(self._waiting.deadline)
         return min(due)
@@ -145,6 +151,8 @@ class SimulatedBoard:
             self._next_reading = now + self.behaviour.interval
             self.readings += 1
             self.read(self.value(self.readings, now), now)
+        if self._retry_at and now >= self._retry_at:
+            self._next(now)
         if now >= self._next_chatter:
             self._next_chatter = now + self.behaviour.chatter
             self.say(b"temperature %.2f\n" % temperature(now))
@@ -166,8 +174,9 @@ class SimulatedBoard:
         self._next(now)
 
     def _next(self, now: float) -> None:
-        if self._waiting is not None or not self.queue:
+        if self._waiting is not None or not self.queue or now < self._retry_at:
             return
+        self._retry_at = 0.0
         value = self.queue[0]
         kind = CON if self.behaviour.confirm else NON
         options = (*messages.path_options(self.behaviour.path), (CONTENT_FORMAT, b""))
@@ -216,7 +225,7 @@ class SimulatedBoard:
             # Not stored; the same reading again, as a new message, when Max-Age is over.
             self._waiting = None
             age = message.uint(MAX_AGE) or 60
-            self._next_reading = min(self._next_reading, now + age)
+            self._retry_at = now + age
             return
         self._over(self.told.accepted if message.ok else self.told.refused, now)
 

@@ -156,7 +156,12 @@ class Talker:
             if operation.steps is None:
                 self._begin(operation, Message(CON, EMPTY, 0), now)
                 return
-            self._begin(operation, next(operation.steps), now)
+            try:
+                first = next(operation.steps)
+            except StopIteration as end:
+                operation.done(Outcome(end.value))
+                continue
+            self._begin(operation, first, now)
 
     def _begin(self, operation: Operation, step: Message, now: float) -> None:
         token = b"" if operation.ping else self.rand.randbytes(TOKEN_BYTES)

@@ -21,7 +21,7 @@ from elastik_cli.serialio.messages import (
     PUT,
     Message,
 )
-from elastik_cli.serialio.outbox import KEPT, Fate, Outbox
+from elastik_cli.serialio.outbox import KEPT, UNKNOWN, Fate, Outbox
 from elastik_cli.serialio.rewrite import Profile, Refused, world_of
 from elastik_cli.serialio.spool import Reading
 from elastik_cli.serialio.uplink import EXCHANGE_LIFETIME_S, MAX_TRANSMIT_SPAN_S, REMEMBERED
@@ -81,7 +81,7 @@ class Writes:
         if self._repeated(message, digest, now):
             return True
         heard = self._heard[digest] = Heard(now, now + EXCHANGE_LIFETIME_S)
-        while len(self._heard) > REMEMBERED:
+        while len(self._heard) > REMEMBERED or now > next(iter(self._heard.values())).until:
             self._heard.popitem(last=False)
         self._store(message, world, digest, heard, now)
         return True
@@ -120,6 +120,8 @@ class Writes:
         )
 
         def told(fate: Fate) -> None:
+            if fate == UNKNOWN:
+                return
             heard.answer = answer_for(message, fate, last)
             self.counted[f"answered_{messages.code_text(heard.answer.code)}"] += 1
             self._reply(message, heard.answer)

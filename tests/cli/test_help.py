@@ -19,7 +19,7 @@ VERBS = [name for rows in SECTIONS.values() for name in rows]
 # These need a board or a port of their own; their own tests run them.
 ELSEWHERE = {"coap", "serial"}
 # These go on until they are stopped, or need what this machine may lack.
-WAITING = re.compile(r"^elastik (run|listen|init && elastik run)")
+WAITING = re.compile(r"^elastik (run|listen|init && elastik run|top$)")
 
 
 def command_of(verb: str) -> click.Command:
@@ -64,7 +64,7 @@ EXAMPLES = [(v, line) for v in VERBS if v not in ELSEWHERE for line in examples_
 @pytest.fixture
 def prepared(start_core, tmp_path, core_binary):
     """A server and files of the names that the examples use."""
-    core = start_core(tmp_path / "store")
+    core = start_core(tmp_path / "store", env={"ELASTIK_HISTORY": "home/*=5"})
     home = tmp_path / "home"
     (home / "site").mkdir(parents=True)
     (home / "data" / "home%2Fnote").mkdir(parents=True)
@@ -80,6 +80,8 @@ def prepared(start_core, tmp_path, core_binary):
         "inbox/1", "old/1", "sensor/temp", "order/1", "log",
     ):  # fmt: skip
         core.put(f"/home/{path}", b'{"port": 80}')
+    core.put("/home/config.json", b'{"port": 443}')
+    core.put("/home/config.json", b'{"port": 8080}')
     core.put("/home/sensor/temp/log", b"20.5\n21.5\n")
     core.put("/home/readings", b'{"temp": {"celsius": 21}}\n')
     program = talking_to(core, home).with_env(

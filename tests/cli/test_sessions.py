@@ -64,7 +64,7 @@ def tame(text: str, home: Path, port: str) -> str:
 
 @pytest.mark.parametrize("path", SESSIONS, ids=lambda p: p.stem)
 def test_a_session_goes_as_printed(path, start_core, tmp_path, core_binary):
-    core = start_core(tmp_path / "store")
+    core = start_core(tmp_path / "store", env={"ELASTIK_HISTORY": "home/*=5"})
     home = tmp_path / "home"
     home.mkdir()
     program = talking_to(core, home).with_env(ELASTIK_CORE=str(core_binary))

@@ -92,7 +92,7 @@ out = {}
 for owner in (elastik, elastik.Elastik, elastik.WorldRef, elastik.WorldReader, elastik.CoapClient):
     for name in dir(owner):
         value = getattr(owner, name)
-        if name.startswith("_") or not inspect.isroutine(value):
+        if name.startswith("_") or not (inspect.isfunction(value) or inspect.ismethod(value)):
             continue
         try:
             parameters = inspect.signature(value).parameters.values()

@@ -333,6 +333,18 @@ def test_a_lost_range_is_reported(either, reactor, monkeypatch):
     assert lost == [(7, "lag")]
 
 
+def test_a_position_above_the_newest_event_is_given_up(e, reactor, tmp_path):
+    # As after the return of an older backup: the numbers begin again below the position.
+    state = tmp_path / "state"
+    state.write_text(json.dumps({"after": 10**12}))
+    lost = []
+    reactor.on_lost(lambda reason: lost.append(reason))
+    reactor.listen("x")(lambda body: None)
+    run(reactor, e, lambda: e.put("x", b""), max_events=1, state=state)
+    assert "above the newest" in lost[0]
+    assert json.loads(state.read_text())["after"] < 10**12
+
+
 def test_a_superseded_event_is_told(reactor, old):
     # The published core has no bodies in its events, so the second PUT overtakes the first.
     seen = []
