@@ -41,7 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Semaphore, watch};
@@ -63,6 +63,8 @@ pub struct Door {
     tokens: watch::Sender<Arc<Tokens>>,
     policy: Policy,
     origins: Origins,
+    /// For pages that bring no policy of their own.
+    page_policy: Option<HeaderValue>,
     body_timeout: Option<Duration>,
     heartbeat: Duration,
     max_listeners: usize,
@@ -83,6 +85,8 @@ pub struct Options {
     pub persist_headers: Vec<String>,
     pub deny_headers: Vec<String>,
     pub cors_origins: Vec<String>,
+    /// Empty is none.
+    pub content_security_policy: String,
     pub body_timeout: Option<Duration>,
     pub heartbeat: Duration,
     pub max_listen_connections: usize,
@@ -99,6 +103,9 @@ impl Door {
             tokens: watch::Sender::new(Arc::new(options.tokens)),
             policy: Policy::new(&options.persist_headers, &options.deny_headers),
             origins: Origins::new(options.cors_origins),
+            page_policy: HeaderValue::from_str(&options.content_security_policy)
+                .ok()
+                .filter(|policy| !policy.is_empty()),
             body_timeout: options.body_timeout,
             heartbeat: options.heartbeat,
             max_listeners,

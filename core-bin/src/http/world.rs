@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, LINK,
-    LOCATION,
+    ACCEPT_RANGES, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
+    LAST_MODIFIED, LINK, LOCATION,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
@@ -53,7 +53,7 @@ pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Re
         conditional::Verdict::Failed(why) => return Err(reply::precondition_failed(why)),
         conditional::Verdict::NotModified => {
             let mut reply = reply::empty(StatusCode::NOT_MODIFIED);
-            describe(reply.headers_mut(), head);
+            describe(door, reply.headers_mut(), head);
             return Ok(reply);
         }
         conditional::Verdict::Proceed => {}
@@ -66,7 +66,7 @@ pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Re
         Ranges::Parts(parts) => send::partial(door, head, parts, bodiless),
     };
     let content_type = reply.headers_mut().remove(CONTENT_TYPE);
-    describe(reply.headers_mut(), head);
+    describe(door, reply.headers_mut(), head);
     // Several parts have a type of their own.
     if matches!(&ranges, Ranges::Parts(parts) if parts.len() > 1) {
         content_type.map(|value| reply.headers_mut().insert(CONTENT_TYPE, value));
@@ -75,7 +75,7 @@ pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Re
 }
 
 /// What is told of a world besides its bytes.
-fn describe(headers: &mut HeaderMap, head: &Head) {
+fn describe(door: &Door, headers: &mut HeaderMap, head: &Head) {
     headers.insert(CONTENT_TYPE, value(&head.content_type));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     match conditional::tag_of(head) {
@@ -90,6 +90,18 @@ fn describe(headers: &mut HeaderMap, head: &Head) {
             headers.insert(name, value(text));
         }
     }
+    if let Some(policy) = door.page_policy.as_ref().filter(|_| is_page(&head.content_type)) {
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert_with(|| policy.clone());
+    }
+}
+
+/// What a browser would run scripts of, with the rights of this origin.
+fn is_page(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("text/html")
+        || essence.eq_ignore_ascii_case("application/xhtml+xml")
+        || essence.eq_ignore_ascii_case("image/svg+xml")
+        || essence.to_ascii_lowercase().ends_with("/xml")
 }
 
 /// A stored text as a header; imported ones may hold bytes that no header can.
