@@ -79,7 +79,10 @@ def bridge_settings(session: Any, boards: tuple[str, ...], wish: dict[str, Any])
             "no board is named", Exit.USAGE, "elastik serial ls; then --device PORT, or --all"
         )
     for plan in plans:
-        prefix_for(plan.prefix, plan.id or "board", None)
+        try:
+            prefix_for(plan.prefix, plan.id or "board", None)
+        except ValueError as error:
+            raise Failure(f"--prefix {plan.prefix}: {error}", Exit.USAGE) from None
     spool = wish["spool"]
     return BridgeSettings(
         plans=plans,

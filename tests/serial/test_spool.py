@@ -92,9 +92,9 @@ def test_segments_are_begun_and_removed(tmp_path: Path, monkeypatch):
 
 def test_a_full_spool_refuses(tmp_path: Path):
     queue = Spool(tmp_path, largest=400)
+    queue.append(reading(0))
     with pytest.raises(Full):
-        for number in range(100):
-            queue.append(reading(number))
+        queue.append(reading(1, body=b"x" * 400))
     assert 1 <= queue.count < 5
     queue.close()
 
