@@ -36,6 +36,7 @@ fn failed(code: u8, text: &str) -> ExitCode {
 
 /// Runs until a signal, the end of the watched descriptor or a failure of the store.
 fn run(config: Config) -> Result<(), String> {
+    descriptors::allow_many();
     let eof = config.exit_on_eof.map(stop::watch_descriptor).transpose()?;
     let engine = Engine::open(engine_settings(&config))
         .map_err(|error| format!("build Engine failed: {}", error.0))?;
