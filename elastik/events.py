@@ -34,7 +34,6 @@ class FrameParser:
         self._lines = bytearray()
         self._searched = 0
         self._max = max_frame
-        self.frames = 0
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes."""
@@ -47,7 +46,6 @@ class FrameParser:
             frame = bytes(self._lines[: end.start()])
             del self._lines[: end.end()]
             self._searched = 0
-            self.frames += 1
             event = parse_frame(frame)
             if event is not None:
                 found.append(event)

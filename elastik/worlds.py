@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import io
-import os
 import tempfile
 from typing import IO, TYPE_CHECKING, Any
 
@@ -268,8 +267,3 @@ class WorldWriter(io.RawIOBase):
         # Forgotten, not finished: half a file must not replace a whole one.
         if not self.closed:
             self.discard()
-
-
-def is_path_like(value: object) -> bool:
-    """A local path, as opposed to a world's reference, which has a path too."""
-    return isinstance(value, (str, os.PathLike)) and not isinstance(value, WorldRef)

@@ -156,15 +156,28 @@ def test_options_round_trip(options, payload):
     assert response.content_format == expected
 
 
-def test_with_the_published_core(published, tmp_path):
+@pytest.mark.parametrize("which", ["ours", "published"])
+def test_with_a_core(which, request, tmp_path):
+    binary = (
+        request.getfixturevalue("core_binary")
+        if which == "ours"
+        else request.getfixturevalue("published").binary
+    )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     core = realcore.launch(
-        published.binary, tmp_path / "data", port=realcore.free_port(),
+        binary,
+        tmp_path / "data",
+        port=realcore.free_port(),
         env={"ELASTIK_COAP_PORT": str(port)},
-    )  # fmt: skip
+    )
     try:
+        for _ in range(200):
+            # The HTTP address is announced first.
+            if "listening on coap" in core.stderr():
+                break
+            threading.Event().wait(0.02)
         client = CoapClient("127.0.0.1", port, token=core.write, timeout=5)
         assert client.put("sensor/temp", "23.5").status == "2.01 Created"
         got = client.get("home/sensor/temp")

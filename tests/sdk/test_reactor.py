@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -15,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import elastik
 from elastik import Archive, Drop, Elastik, FakeElastik, MoveTo, Reactor, Reply
 from elastik.bookmark import Bookmark
 from elastik.delivery import Lanes, Retry
@@ -400,128 +395,3 @@ def test_an_older_core_that_restarts_loses_nothing_afterwards(reactor, published
             core.kill()
     assert seen[-1] == b"after"
     assert len(lost) == 1
-
-
-# -- stopping --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_stop_lets_the_handler_at_work_finish(either, reactor, tmp_path, workers):
-    state = tmp_path / "state"
-    finished = []
-
-    @reactor.listen("x/*")
-    def slow(body, event):
-        reactor.stop()
-        time.sleep(0.05)
-        finished.append(int(event["id"]))
-
-    run(reactor, either, lambda: either.put("x/1", b""), workers=workers, state=state)
-    assert len(finished) == 1
-    assert json.loads(state.read_text())["after"] == finished[0]
-
-
-def test_sigterm_is_graceful_and_still_fatal(keeping_core, tmp_path):
-    code = f"""
-import sys, time
-sys.path.insert(0, {str(ROOT)!r})
-import elastik
-e = elastik.Elastik({keeping_core.url!r}, {keeping_core.approve!r})
-@elastik.listen("sig/*")
-def handler(body):
-    print("working", flush=True)
-    time.sleep(0.3)
-    print("done", flush=True)
-elastik.on_startup(lambda: print("ready", flush=True))
-elastik.on_shutdown(lambda: print("shut down", flush=True))
-elastik.run(e, state={str(tmp_path / "s")!r}, after=0)
-print("never", flush=True)
-"""
-    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    e = Elastik(keeping_core.url, keeping_core.approve)
-    assert program.stdout is not None
-    assert program.stdout.readline() == "ready\n"
-    e.put("sig/1", b"")
-    assert program.stdout.readline() == "working\n"
-    program.send_signal(signal.SIGTERM)
-    assert program.communicate(timeout=10)[0] == "done\nshut down\n"
-    assert program.returncode == -signal.SIGTERM
-
-
-def test_ten_thousand_events_over_a_restart(start_core, reactor, tmp_path):
-    core = start_core()
-    port = core.address[1]
-    e = Elastik(core.url, core.approve)
-    total, seen = 10_000, defaultdict(int)
-    state = tmp_path / "state"
-    lost = []
-    reactor.on_lost(lambda event: lost.append(event))
-
-    @reactor.listen("q/*")
-    def handler(body, path):
-        seen[path] += 1
-        if len(seen) == total:
-            reactor.stop()
-
-    def write(worker):
-        mine = Elastik(core.url, core.approve)
-        for n in range(worker, total, 4):
-            body = b"%d" % n
-            while True:
-                try:
-                    mine.put(f"q/{n}", body)
-                    break
-                except elastik.Unreachable:
-                    time.sleep(0.02)
-
-    def restart():
-        while len(seen) < total // 3:
-            time.sleep(0.01)
-        core.kill()
-        start_core(core.data, port=port)
-
-    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
-    threads.append(threading.Thread(target=restart))
-    reactor.on_startup(lambda: [thread.start() for thread in threads])
-    watchdog = threading.Timer(60, reactor.stop)
-    watchdog.start()
-    reactor.run(e, retry_s=0.05, state=state, after=0, workers=2)
-    watchdog.cancel()
-    for thread in threads:
-        thread.join()
-    assert not lost
-    missing = total - len(seen)
-    assert missing == 0, f"{missing} events were never handled"
-
-
-def test_two_programs_one_after_the_other_handle_everything(start_core, tmp_path):
-    """A worker that is killed at any moment repeats, and loses nothing."""
-    core = start_core()
-    e = Elastik(core.url, core.approve)
-    code = f"""
-import sys, time
-sys.path.insert(0, {str(ROOT)!r})
-import elastik
-e = elastik.Elastik({core.url!r}, {core.approve!r})
-@elastik.listen("q/*")
-def handler(body, path):
-    time.sleep(0.001)
-    print(body.decode(), flush=True)
-elastik.run(e, state={str(tmp_path / "s")!r}, after=0)
-"""
-    for n in range(300):
-        e.put(f"q/{n}", b"%d" % n)
-    handled = set()
-    for _ in range(20):
-        worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        assert worker.stdout is not None
-        for _ in range(100):
-            line = worker.stdout.readline()
-            handled.add(int(line))
-            if len(handled) == 300:
-                break
-        os.kill(worker.pid, signal.SIGKILL)
-        worker.communicate()
-        if len(handled) == 300:
-            break
-    assert handled == set(range(300))

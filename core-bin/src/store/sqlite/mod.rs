@@ -8,6 +8,7 @@ mod history;
 mod lock;
 mod objects;
 mod readers;
+mod reserve;
 mod rows;
 mod schema;
 mod sweep;
@@ -27,7 +28,7 @@ use super::judge::Limits;
 use super::rules::Rules;
 use super::{
     At, Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, Refusal,
-    StoreError, Usage, Write, now_us,
+    StoreError, Usage, Verb, Write, now_us,
 };
 use crate::audit::keys::AuditKey;
 use crate::audit::log::LogRow;
@@ -36,6 +37,7 @@ use batch::{Stop, Transaction};
 use cache::HeadCache;
 use objects::Objects;
 use readers::Readers;
+use reserve::Reserve;
 use schema::StoreRow;
 
 /// The database's name in the data directory.
@@ -57,6 +59,7 @@ pub struct SqliteStore {
     /// Why nothing durable is written any more.
     stopped: OnceLock<Arc<str>>,
     file: PathBuf,
+    reserve: Reserve,
     _lock: lock::WriterLock,
 }
 
@@ -87,7 +90,9 @@ impl SqliteStore {
         let file = options.data_dir.join(FILE);
         let key = AuditKey::new(options.key);
         let (mut db, row) = schema::open(&file, &key)?;
-        wal::truncate(&db).map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
+        let reserve = Reserve::of(options.data_dir);
+        wal::truncate_or_make_room(&db, &reserve)
+            .map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
         sync_dirs(options.data_dir).map_err(|e| format!("{}: {e}", options.data_dir.display()))?;
         let wal_pages = Arc::new(AtomicU64::new(0));
         wal::watch(&mut db, wal_pages.clone()).map_err(|e| e.to_string())?;
@@ -104,10 +109,12 @@ impl SqliteStore {
             wal_pages,
             stopped: OnceLock::new(),
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),
+            reserve,
             file,
             _lock: lock,
         };
         store.begin_life(&numbers)?;
+        store.reserve.renew();
         Ok((store, numbers))
     }
 
@@ -204,7 +211,7 @@ impl SqliteStore {
         if self.stopped().is_some() {
             return Ok(());
         }
-        wal::truncate(&self.writer().db).map_err(|e| e.to_string())
+        wal::truncate_or_make_room(&self.writer().db, &self.reserve).map_err(|e| e.to_string())
     }
 
     /// Runs the writes in one transaction. A full disk, or a write that was refused half-way, fails
@@ -271,9 +278,29 @@ impl SqliteStore {
         Outcome::Committed { answers, taken }
     }
 
+    /// Only what makes room takes place; all else is refused at once.
+    fn commit_on_full_disk(&self, writes: &[Write], numbers: &Numbers) -> Batch {
+        let removing: Vec<Write> =
+            writes.iter().filter(|write| makes_room(write)).cloned().collect();
+        let mut batch = self.commit(&removing, numbers);
+        let mut removed = batch.answers.into_iter();
+        let answer = |write| {
+            let full = || Err(Refusal::DiskFull);
+            if makes_room(write) { removed.next().unwrap_or_else(full) } else { full() }
+        };
+        batch.answers = writes.iter().map(answer).collect();
+        batch
+    }
+
     fn refuse_all(&self, count: usize, why: &Refusal) -> Vec<Result<Vec<Done>, Refusal>> {
         (0..count).map(|_| Err(why.clone())).collect()
     }
+}
+
+/// Whether a write leaves less on the disk than there was.
+fn makes_room(write: &Write) -> bool {
+    write.ops.iter().any(|op| op.verb.removes())
+        && write.ops.iter().all(|op| op.verb.removes() || matches!(op.verb, Verb::Guard))
 }
 
 /// How one transaction ended.
@@ -328,6 +355,9 @@ impl Driver for SqliteStore {
             batch.fate = Fate::RolledBack;
             return batch;
         }
+        if self.reserve.is_spent() && !writes.iter().all(makes_room) {
+            return self.commit_on_full_disk(writes, numbers);
+        }
         let mut writer = self.writer();
         let given_up = |gaps: Vec<u64>| gaps.into_iter().map(|seq| (seq, None));
         match self.transact(&mut writer, writes, numbers) {
@@ -347,6 +377,14 @@ impl Driver for SqliteStore {
                         batch.fate = single.fate;
                     }
                 }
+            }
+            // What makes room may use the room that was kept back for it.
+            Outcome::Failed { why: Refusal::DiskFull, gaps, .. }
+                if writes.iter().all(makes_room) && self.reserve.give_up() =>
+            {
+                drop(writer);
+                let again = self.commit(writes, numbers);
+                return Batch { numbers: given_up(gaps).chain(again.numbers).collect(), ..again };
             }
             Outcome::Failed { why, gaps, .. } => {
                 batch.numbers.extend(given_up(gaps));
