@@ -95,11 +95,12 @@ MAY_USE = {
     "store": {"audit", "path", "pattern"},
     "engine": {"store", "audit", "path", "pattern"},
     "access": {"path", "pattern"},
-    "http": {"engine", "access", "path", "pattern", "VERSION"},
+    "http": {"engine", "access", "path", "pattern", "time", "VERSION"},
     "coap": {"engine", "access", "path", "pattern"},
     # The program: it knows the parts it sets up, and nothing behind them.
-    "config": {"http", "engine", "access", "pattern", "VERSION"},
+    "config": {"http", "engine", "access", "pattern", "time", "VERSION"},
     "descriptors": set(),
+    "time": set(),
     "stop": {"engine", "descriptors"},
 }
 DOORS = {"http", "coap"}
