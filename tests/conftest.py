@@ -105,9 +105,8 @@ def published() -> Published:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the committed and new files of this tree, without anything that was built."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True, check=False
-    )
+    git = ["git", "ls-files", "-coz", "--exclude-standard"]
+    listed = subprocess.run(git, cwd=ROOT, capture_output=True, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout")
     copy = tmp_path / "checkout"
