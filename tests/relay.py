@@ -37,8 +37,17 @@ class Relay:
                 near.close()
                 continue
             self.pairs += [near, far]
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+            threading.Thread(target=self._serve, args=(near, far), daemon=True).start()
+
+    def _serve(self, near, far):
+        back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
+        back.start()
+        self._pump(near, far)
+        back.join()
+        for end in (near, far):
+            end.close()
+            with contextlib.suppress(ValueError):
+                self.pairs.remove(end)
 
     def _pump(self, one, other):
         with contextlib.suppress(OSError):

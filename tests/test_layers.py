@@ -96,11 +96,16 @@ MAY_USE = {
     "store": {"audit", "path", "pattern", "clock"},
     "engine": {"store", "audit", "path", "pattern"},
     "access": {"path", "pattern"},
+<<<<<<< HEAD
     "http": {"engine", "access", "path", "pattern", "clock", "VERSION"},
+=======
+    "http": {"engine", "access", "path", "pattern", "time", "VERSION"},
+>>>>>>> main
     "coap": {"engine", "access", "path", "pattern"},
     # The program: it knows the parts it sets up, and nothing behind them.
-    "config": {"http", "engine", "access", "pattern", "VERSION"},
+    "config": {"http", "engine", "access", "pattern", "time", "VERSION"},
     "descriptors": set(),
+    "time": set(),
     "stop": {"engine", "descriptors"},
     # Work on a data directory without a server: a program of its own beside the doors.
     "maintain": {"store", "audit", "config", "path", "clock"},

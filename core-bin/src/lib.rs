@@ -20,6 +20,7 @@ pub mod path;
 pub mod pattern;
 pub mod stop;
 pub mod store;
+pub mod time;
 
 /// The version that `/proc/version` and the banner print.
 pub const VERSION: &str = "9.0.0.dev0";

@@ -40,6 +40,7 @@ fn failed(code: u8, text: &str) -> ExitCode {
 
 /// Runs until a signal, the end of the watched descriptor or a failure of the store.
 fn run(config: Config) -> Result<(), String> {
+    descriptors::allow_many();
     let eof = config.exit_on_eof.map(stop::watch_descriptor).transpose()?;
     let engine = Engine::open(engine_settings(&config))
         .map_err(|error| format!("build Engine failed: {}", error.0))?;
@@ -91,7 +92,8 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
         connections: config.max_connections,
         head: config.head_timeout,
         write: config.write_timeout,
-        shutdown: config.shutdown_deadline,
+        // The last tenth is for the store to close.
+        shutdown: config.shutdown_deadline.mul_f64(0.9),
     };
     let server = tokio::spawn(http::serve(listeners, tls.clone(), door.clone(), limits));
     eprint!("{}", config.banner(VERSION, &addresses));
@@ -171,6 +173,7 @@ fn door_options(config: &Config, tokens: Tokens) -> Options {
         persist_headers: config.persist_headers.clone(),
         deny_headers: config.deny_headers.clone(),
         cors_origins: config.cors_origins.clone(),
+        content_security_policy: config.content_security_policy.clone(),
         body_timeout: config.body_timeout,
         heartbeat: config.heartbeat,
         max_listen_connections: config.max_listen_connections,

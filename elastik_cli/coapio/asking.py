@@ -137,13 +137,13 @@ class Asker:
             raise Failure(text, Exit.TIMED_OUT) from None
         except errors.ResolutionError as error:
             raise Failure(f"{self.target.host}: {error}", Exit.UNREACHABLE) from None
+        except errors.MessageError:
+            text = f"{self.target.authority} rejected the message"
+            raise Failure(text, Exit.FAILED) from None
         except (errors.NetworkError, OSError) as error:
             reason = str(error.__cause__ or error) or type(error).__name__
             text = f"no answer from {self.target.authority}: {reason}"
             raise Failure(text, Exit.UNREACHABLE, "is its CoAP port open?") from None
-        except errors.MessageError:
-            text = f"{self.target.authority} rejected the message"
-            raise Failure(text, Exit.FAILED) from None
         except RuntimeError as error:
             if self.target.scheme != "coaps":
                 raise

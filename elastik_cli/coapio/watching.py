@@ -20,6 +20,7 @@ from elastik_cli.serialio.messages import GET, MAX_AGE, OBSERVE, Message
 DEFAULT_MAX_AGE_S, GRACE_S = 60, 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 GOODBYE_S = 1.5
+NOT_ACCEPTABLE = 134
 
 
 class NotObservable(Failure):
@@ -121,6 +122,9 @@ class CoapFeed(threading.Thread):
             if isinstance(item, Exception):
                 return
             notification = received(item)
+            if notification.code == NOT_ACCEPTABLE:
+                # Another format now: RFC 7641 §4.2 ends the observation and lets us ask anew.
+                return
             if failure := refusal(notification, f"observe {self.asker.target}"):
                 raise failure
             await self._told(notification)

@@ -79,6 +79,8 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     pub tokens_file: Option<PathBuf>,
     pub cors_origins: Vec<String>,
+    /// Empty is none.
+    pub content_security_policy: String,
     /// Bytes.
     pub min_free: Option<u64>,
     pub access_log: bool,
@@ -174,6 +176,7 @@ impl Reader<'_> {
             unix_socket: self.path("unix-socket")?,
             tls: self.tls()?,
             tokens_file: self.path("tokens-file")?,
+            content_security_policy: self.policy()?,
             cors_origins: values::list(self.given("cors-origins")?.as_ref()),
             min_free: Some(self.bytes("min-free", 64 << 20)?).filter(|bytes| *bytes > 0),
             access_log: self.switch("access-log")? || self.switch("trace-pipeline")?,
@@ -210,6 +213,16 @@ impl Reader<'_> {
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some((cert, key))),
             _ => Err("TLS needs both --tls-cert and --tls-key".to_owned()),
+        }
+    }
+
+    fn policy(&self) -> Result<String, String> {
+        match self.given("content-security-policy")? {
+            None => Ok(table::DEFAULT_CSP.to_owned()),
+            Some(Given { text, .. }) if text.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
+                Ok(text)
+            }
+            Some(Given { source, .. }) => Err(format!("{source} must be visible ASCII")),
         }
     }
 

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::time::rfc3339;
 use crate::engine::{Event, Kind, Link};
+use crate::time::rfc3339;
 
 /// Frames kept for listeners that come to an event a little later than the first one.
 const KEPT: usize = 512;
