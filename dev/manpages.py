@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import click
+from reference import Page, pages
 
 from elastik import __version__
 from elastik_cli import topics
 from elastik_cli.main import elastik
-from reference import Page, pages
 
 DATE = "2026-11-21"  # of the release; today's date would make every page stale tomorrow
 FILES = {
-    "config.toml in the user's config directory": "contexts and defaults; ELASTIK_CONFIG names another",
+    "config.toml in the user's config directory": "contexts and defaults (see ELASTIK_CONFIG)",
     "listen/NAME.json in the user's state directory": "what listen --state NAME has done",
-    ".env in the current directory": "variables the environment lacks, for run and as a last resort",
+    ".env in the current directory": "variables the environment lacks (for run)",
 }
 
 
@@ -74,7 +74,9 @@ def main_page() -> str:
     ctx = click.Context(elastik, info_name="elastik")
     body = heading("elastik")
     body += section("NAME", "elastik \\- one disk on every wire\n")
-    body += section("SYNOPSIS", ".B elastik \\fR[\\fIOPTION\\fR...] \\fIVERB\\fR [\\fIARG\\fR...]\n")
+    body += section(
+        "SYNOPSIS", ".B elastik \\fR[\\fIOPTION\\fR...] \\fIVERB\\fR [\\fIARG\\fR...]\n"
+    )
     body += section("DESCRIPTION", paragraphs([(elastik.help or "").strip()]))
     for title, rows in elastik.sections.items():
         table = [(f"elastik-{verb}(1)", line) for verb, line in rows.items()]

@@ -44,6 +44,7 @@ SECTIONS = {
         "verify": "Check the audit chain of a path.",
     },
     "Devices": {
+        "coap": "Talk to CoAP servers: this store's CoAP door, sensors, gateways.",
         "serial": "Boards on serial lines: plug one in, and it is on the disk.",
     },
     "Server": {

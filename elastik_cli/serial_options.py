@@ -73,4 +73,6 @@ def body_of(session: Any, file: str | None, text: str | None) -> bytes:
     from elastik_cli import bodies
 
     with bodies.opened(session, file, text) as body:
-        return body if isinstance(body, bytes) else body.read()
+        if isinstance(body, bytes):
+            return body
+        return body.read() if hasattr(body, "read") else b"".join(body)

@@ -16,10 +16,11 @@ from elastik.errors import ElastikError, NotFound
 from elastik_cli.child import Child, Command, told
 from elastik_cli.exits import Exit
 from elastik_cli.feed import Event
-from elastik_cli.patience import pause_before
+from elastik_cli.patience import pause_before, worth_another_try
 
 if TYPE_CHECKING:
     from elastik.hierarchy import Hierarchy as Client
+    from elastik.responses import ByteStream
 
 # Time between SIGTERM and SIGKILL for a child that ran too long.
 LAST_WORDS_S = 2.0
@@ -187,8 +188,7 @@ class Workers:
         if event.body is not None or event.kind == "delete" or event.body_state == "none":
             return event
         try:
-            with self.client.stream(event.path) as stream:
-                body = stream.read()
+            stream, body = self._fetched(event.path)
         except NotFound:
             event.body, event.body_state, event.size = b"", "gone", "0"
             return event
@@ -197,6 +197,19 @@ class Workers:
         event.etag = stream.etag.strip('"')
         event.type, event.size = stream.headers.get("content-type", ""), str(len(body))
         return event
+
+    def _fetched(self, path: str) -> tuple[ByteStream, bytes]:
+        """The newest version. A server that is away is waited for: the event did not fail."""
+        tries = 0
+        while True:
+            try:
+                with self.client.stream(path) as stream:
+                    return stream, stream.read()
+            except ElastikError as error:
+                if not worth_another_try(error) or self._halt.is_set():
+                    raise
+                tries += 1
+                self._halt.wait(pause_before(tries, error))
 
     def _run(self, event: Event, attempt: int) -> int:
         if event.body is not None and not event.size:

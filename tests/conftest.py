@@ -105,12 +105,10 @@ def published() -> Published:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the committed and new files of this tree, without anything that was built."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-coz", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
+    git = ["git", "ls-files", "-coz", "--exclude-standard"]
+    listed = subprocess.run(git, cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
     copy = tmp_path / "checkout"
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (ROOT / name).is_file():

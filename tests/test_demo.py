@@ -50,7 +50,7 @@ def test_the_demo_shows_everything_and_cleans_up(demo, tmp_path):
     process = demo()
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
-    assert "└── install.md" in said
+    assert re.search(r"^    [├└]── install\.md$", said, re.M)
     assert '"system": ' in said
     assert [line for line in said.splitlines() if line.startswith("paid: ")] == [
         "paid: two coffees",

@@ -1,10 +1,21 @@
-//! Descriptors that were inherited: one to watch, and sockets from a service manager.
+//! Descriptors: how many, and those that were inherited (one to watch, a manager's sockets).
 
 use std::fs::File;
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 /// The first descriptor that a service manager hands over (sd_listen_fds(3)).
 const FIRST_SOCKET: i32 = 3;
+
+/// Lets the process have as many descriptors as it may: each connection takes one, and shells
+/// often allow 1,024 only.
+pub fn allow_many() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is not allowed, fewer connections fit.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
 
 /// Takes over a descriptor by its number; refused when it is not open.
 pub fn inherited(fd: i32) -> Result<OwnedFd, String> {

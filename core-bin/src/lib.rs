@@ -9,15 +9,18 @@
 
 pub mod access;
 pub mod audit;
+pub mod clock;
 pub mod coap;
 pub mod config;
 pub mod descriptors;
 pub mod engine;
 pub mod http;
+pub mod maintain;
 pub mod path;
 pub mod pattern;
 pub mod stop;
 pub mod store;
+pub mod time;
 
 /// The version that `/proc/version` and the banner print.
 pub const VERSION: &str = "9.0.0.dev0";

@@ -7,13 +7,17 @@ use elastik_core::access::Tokens;
 use elastik_core::config::{self, Coap, Command, Config, Failure};
 use elastik_core::engine::{self, Engine};
 use elastik_core::http::{self, Door, Limits, Listener, Options, Tls};
-use elastik_core::{VERSION, coap, descriptors, stop};
+use elastik_core::{VERSION, coap, descriptors, maintain, stop};
 use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 fn main() -> ExitCode {
-    let args = std::env::args_os().skip(1);
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    // What does not begin with a dash is work on a data directory, without a server.
+    if args.first().is_some_and(|arg| !arg.as_encoded_bytes().starts_with(b"-")) {
+        return maintain::main(&args).into();
+    }
     let config = match config::load(args, |name| std::env::var_os(name)) {
         Ok(Command::Run(config)) => *config,
         Ok(Command::Print(text)) => {
@@ -36,6 +40,7 @@ fn failed(code: u8, text: &str) -> ExitCode {
 
 /// Runs until a signal, the end of the watched descriptor or a failure of the store.
 fn run(config: Config) -> Result<(), String> {
+    descriptors::allow_many();
     let eof = config.exit_on_eof.map(stop::watch_descriptor).transpose()?;
     let engine = Engine::open(engine_settings(&config))
         .map_err(|error| format!("build Engine failed: {}", error.0))?;
@@ -56,6 +61,7 @@ fn engine_settings(config: &Config) -> engine::Settings {
     engine::Settings {
         data_dir: config.data_dir.clone(),
         key: config.key.clone(),
+        older_keys: config.older_keys.clone(),
         max_world_bytes: config.max_world_bytes,
         max_memory_bytes: config.max_memory_bytes,
         max_storage_bytes: config.max_storage_bytes,
@@ -65,6 +71,7 @@ fn engine_settings(config: &Config) -> engine::Settings {
         ring_events: config.listen_replay_max,
         cache_bytes: config.read_cache_bytes,
         cache_entries: config.read_cache_max_entries,
+        announce: |text| eprintln!("elastik-core: {text}"),
     }
 }
 
@@ -85,7 +92,8 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
         connections: config.max_connections,
         head: config.head_timeout,
         write: config.write_timeout,
-        shutdown: config.shutdown_deadline,
+        // The last tenth is for the store to close.
+        shutdown: config.shutdown_deadline.mul_f64(0.9),
     };
     let server = tokio::spawn(http::serve(listeners, tls.clone(), door.clone(), limits));
     eprint!("{}", config.banner(VERSION, &addresses));
@@ -165,6 +173,7 @@ fn door_options(config: &Config, tokens: Tokens) -> Options {
         persist_headers: config.persist_headers.clone(),
         deny_headers: config.deny_headers.clone(),
         cors_origins: config.cors_origins.clone(),
+        content_security_policy: config.content_security_policy.clone(),
         body_timeout: config.body_timeout,
         heartbeat: config.heartbeat,
         max_listen_connections: config.max_listen_connections,

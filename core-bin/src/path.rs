@@ -196,6 +196,13 @@ fn hex(byte: &u8) -> Option<u8> {
     (*byte as char).to_digit(16).map(|digit| digit as u8)
 }
 
+/// A file's name inside an SQLite URI.
+pub fn uri(file: &str) -> String {
+    let mut out = String::with_capacity(file.len() + 8);
+    percent_encode(file, &mut out, |b| b.is_ascii_alphanumeric() || b"/._-~".contains(&b));
+    out
+}
+
 fn percent_encode(text: &str, out: &mut String, keep: impl Fn(u8) -> bool) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {

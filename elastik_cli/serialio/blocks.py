@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Generator, Hashable
+from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, replace
 
 from elastik_cli.serialio import messages
@@ -13,6 +13,7 @@ from elastik_cli.serialio.messages import (
     ETAG,
     OBSERVE,
     SIZE1,
+    SIZE2,
     BadMessage,
     Block,
     Message,
@@ -21,9 +22,11 @@ from elastik_cli.serialio.messages import (
 # A RIOT board takes 128 bytes a message and drops a longer frame without a word.
 DEFAULT_MTU = 128
 TOKEN_BYTES = 4
-LONGEST_BODY = 1 << 20
+LONGEST_BODY = 64 << 20
 
 Steps = Generator[Message, Message, Message]
+# Told how many bytes are over, and of how many (0: not known).
+Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -44,11 +47,11 @@ class Limits:
         return min(self.szx, messages.szx_for(self.mtu - head - 11))
 
 
-def transfer(request: Message, limits: Limits) -> Steps:
+def transfer(request: Message, limits: Limits, progress: Progress = lambda *_: None) -> Steps:
     """All exchanges that `request` needs; yields each message, returns the whole answer."""
     for _ in range(2):
-        response = yield from _upload(request, limits)
-        whole = yield from _download(request, response)
+        response = yield from _upload(request, limits, progress)
+        whole = yield from download(request, response, progress)
         if whole is not None:
             return whole
     return _own(messages.SERVER_ERROR, b"the resource changes faster than it can be read")
@@ -59,13 +62,13 @@ def _own(code: int, text: bytes) -> Message:
     return Message(messages.ACK, code, 0, payload=text)
 
 
-def _upload(request: Message, limits: Limits) -> Steps:
+def _upload(request: Message, limits: Limits, progress: Progress) -> Steps:
     if limits.fits(request) and len(request.payload) <= 16 << limits.szx:
         response = yield request
         if response.code != messages.TOO_LARGE or not _learn(response, request, limits):
             return response
     for _ in range(3):
-        response = yield from _in_blocks(request, limits)
+        response = yield from _in_blocks(request, limits, progress)
         retry = response.code == messages.INCOMPLETE or (
             response.code == messages.TOO_LARGE and _learn(response, request, limits)
         )
@@ -85,7 +88,7 @@ def _learn(response: Message, request: Message, limits: Limits) -> bool:
     return limits.szx < before
 
 
-def _in_blocks(request: Message, limits: Limits) -> Steps:
+def _in_blocks(request: Message, limits: Limits, progress: Progress) -> Steps:
     body, at, szx = request.payload, 0, limits.block_szx(request)
     if not limits.fits(replace(request, payload=b"\0" * 16).plus((BLOCK1, b"\0\0\0"))):
         return _own(messages.TOO_LARGE, b"the path leaves no room in a message of this board")
@@ -102,11 +105,14 @@ def _in_blocks(request: Message, limits: Limits) -> Steps:
         if not block.more or response.code != messages.CONTINUE:
             return response
         at += len(piece)
+        progress(at, len(body))
         if (answered := _block(response, BLOCK1)) and answered.szx < szx:
             szx = limits.szx = answered.szx
 
 
-def _download(request: Message, response: Message) -> Generator[Message, Message, Message | None]:
+def download(
+    request: Message, response: Message, progress: Progress = lambda *_: None
+) -> Generator[Message, Message, Message | None]:
     """The rest of a body that came as a first block; None when it must be read again."""
     first = _block(response, BLOCK2)
     if first is None or first.number or not first.more or request.value(BLOCK2):
@@ -123,8 +129,9 @@ def _download(request: Message, response: Message) -> Generator[Message, Message
             return None
         body += following.payload
         szx = got.szx
+        progress(len(body), response.uint(SIZE2) or 0)
         if len(body) > LONGEST_BODY:
-            return _own(messages.SERVER_ERROR, b"the body is larger than 1 MiB")
+            return _own(messages.SERVER_ERROR, b"the body is larger than 64 MiB")
         if not got.more:
             return replace(response, payload=bytes(body)).without(BLOCK2)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
 from commandline import talking_to, until
+from relay import Relay
 
 
 @pytest.fixture
@@ -372,50 +371,6 @@ def test_missed_events_are_reported(start_core, tmp_path):
 
 
 # -- the connection -----------------------------------------------------------------------------
-
-
-def hang_up(*ends):
-    for end in ends:
-        with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
-
-
-class Relay:
-    """A TCP relay that can be cut and mended."""
-
-    def __init__(self, target):
-        self.target, self.pairs, self.up = target, [], True
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.server.accept()
-            except OSError:
-                return
-            if not self.up:
-                near.close()
-                continue
-            far = socket.create_connection(self.target)
-            self.pairs += [near, far]
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
-
-    def _pump(self, one, other):
-        with contextlib.suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-        hang_up(one, other)
-
-    def cut(self):
-        self.up = False
-        hang_up(*self.pairs)
-        self.pairs.clear()
-
-    def mend(self):
-        self.up = True
 
 
 def test_a_cut_network_loses_nothing(elastik, shared_core, listening):

@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -305,3 +306,9 @@ def test_a_full_disk_is_not_ready(start_core):
     reply = core.get("/proc/ready")
     assert (reply.status, reply.body[:11]) == (503, b"not ready: ")
     assert reply.headers["retry-after"] == "1"
+
+
+def test_descriptors_are_allowed_up_to_the_hard_limit(core):
+    limits = Path(f"/proc/{core.process.pid}/limits").read_text()
+    soft, hard = next(i for i in limits.splitlines() if i.startswith("Max open files")).split()[3:5]
+    assert soft == hard

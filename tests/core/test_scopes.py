@@ -147,6 +147,24 @@ def test_other_sites_cannot_write_with_a_browsers_password(start_core, headers, 
     assert core.request("DELETE", "/home/y", None, signed, token=None).status == expected
 
 
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "image/svg+xml", "application/xml"])
+def test_a_page_may_talk_to_its_own_core_only(wire, fresh, kind):
+    path = fresh()
+    wire.put(path, b"<p>", Content_Type=kind)
+    assert wire.get(path).headers["content-security-policy"].startswith("default-src 'self' ")
+    own = "default-src 'none'"
+    wire.put(path, b"<p>", Content_Type=kind, Content_Security_Policy=own)
+    assert wire.get(path).headers["content-security-policy"] == own
+    wire.put(path, b"<p>", Content_Type="text/plain")
+    assert "content-security-policy" not in wire.get(path).headers
+
+
+def test_the_policy_can_be_switched_off(start_core):
+    core = start_core(arguments=("--content-security-policy", ""))
+    core.put("/home/p", b"<p>", Content_Type="text/html")
+    assert "content-security-policy" not in core.get("/home/p").headers
+
+
 def test_a_configured_origin_may_ask_from_a_browser(start_core):
     core = start_core(arguments=("--cors-origins", "https://good.example"))
     wanted = {

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::finding::Problem;
 use super::keys::AuditKey;
 use crate::store::{ChainRow, Hash, hex};
 
@@ -51,6 +52,7 @@ pub fn event_hmac(key: &AuditKey, event: &Covered<'_>) -> Hash {
 /// Where a chain breaks, in the words of 8.3's headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Break {
+    pub problem: Problem,
     /// Position of the row, from 0.
     pub at: u64,
     pub expected: String,
@@ -66,25 +68,35 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Checks the next row: its link, its headers' hash, its HMAC, in that order.
-    pub fn row(&mut self, key: &AuditKey, row: &ChainRow) -> Result<(), Break> {
+    /// Checks the next row: its link, its headers' hash, its HMAC, in that order. Without a key
+    /// the HMAC is taken as it is.
+    pub fn row(&mut self, key: Option<&AuditKey>, row: &ChainRow) -> Result<(), Break> {
         let at = self.rows;
-        let fail = |expected: String, actual: String| Err(Break { at, expected, actual });
+        let fail = |problem, expected: String, actual: String| {
+            Err(Break { problem, at, expected, actual })
+        };
         if row.prev_hmac != self.last {
-            return fail(format!("hmac-{}", self.last), format!("hmac-{}", row.prev_hmac));
+            let (expected, actual) =
+                (format!("hmac-{}", self.last), format!("hmac-{}", row.prev_hmac));
+            return fail(Problem::ChainLink, expected, actual);
         }
         let meta = hex(&meta_sha256(&row.content_type, &row.headers));
         if row.meta_sha256 != meta {
-            return fail(format!("meta-sha256-{meta}"), format!("meta-sha256-{}", row.meta_sha256));
+            let (expected, actual) =
+                (format!("meta-sha256-{meta}"), format!("meta-sha256-{}", row.meta_sha256));
+            return fail(Problem::ChainMeta, expected, actual);
         }
-        let hmac = hex(&row.hmac_under(key));
-        if row.hmac != hmac {
-            return fail(format!("hmac-{hmac}"), format!("hmac-{}", row.hmac));
+        if let Some(key) = key {
+            let hmac = hex(&row.hmac_under(key));
+            if row.hmac != hmac {
+                let (expected, actual) = (format!("hmac-{hmac}"), format!("hmac-{}", row.hmac));
+                return fail(Problem::ChainMac, expected, actual);
+            }
         }
         if at == 0 {
             self.first.clone_from(&row.hmac);
         }
-        self.last = hmac;
+        self.last.clone_from(&row.hmac);
         self.rows += 1;
         Ok(())
     }

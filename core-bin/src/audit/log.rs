@@ -17,6 +17,8 @@ pub struct LogRow {
     pub writer: String,
     /// `from:path` or `to:path` of a COPY or MOVE; details of the store's own rows.
     pub link: String,
+    /// Number of the key in the store; not covered itself, but no other key makes this MAC.
+    pub key: i64,
     pub prev_mac: Hash,
     pub mac: Hash,
 }
@@ -36,6 +38,8 @@ pub enum LogKind {
     Delete = 5,
     Import = 6,
     Prune = 7,
+    /// Not one this version knows; never written.
+    Unknown = -1,
 }
 
 impl LogKind {

@@ -1,8 +1,12 @@
 //! The audit chains, as pure functions: no storage, no clock.
 
+pub mod anchor;
 pub mod chain;
+pub mod finding;
 pub mod keys;
 pub mod log;
+pub mod walk;
+pub mod world;
 
 use sha2::{Digest, Sha256};
 

@@ -73,7 +73,7 @@ fn find(name: &str) -> Result<&'static Setting, String> {
 }
 
 /// Edit distance between two short texts.
-fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
@@ -125,7 +125,7 @@ fn not_unicode(source: &str) -> String {
 }
 
 /// Reads a secret; exactly one newline at its end is the editor's, not the secret's.
-fn secret_file(setting: &Setting, source: &str, path: &Path) -> Result<Given, String> {
+pub fn secret_file(setting: &Setting, source: &str, path: &Path) -> Result<Given, String> {
     let bytes = std::fs::read(path)
         .map_err(|error| format!("{source}: cannot read {}: {error}", path.display()))?;
     let mut text = String::from_utf8(bytes).map_err(|_| not_unicode(source))?;

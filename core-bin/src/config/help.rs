@@ -24,6 +24,10 @@ const TAIL: &str = "  \
   --version
         print the version
 
+Work on a data directory without a server, each with its own --help:
+  verify, anchor, key rotate, data import, data export, data backup, data restore, data check,
+  data recover, data compact, ls-data
+
 Exit status: 0 after SIGTERM or SIGINT, 1 when it cannot start or go on, 2 for a bad command line.
 ";
 

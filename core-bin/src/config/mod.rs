@@ -3,7 +3,7 @@
 mod banner;
 mod coap;
 mod given;
-mod help;
+pub mod help;
 mod table;
 mod tokens;
 mod values;
@@ -14,14 +14,15 @@ mod tests;
 use crate::engine::Rules;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::Tokens;
 pub use banner::coap_banner;
 pub use coap::Coap;
+pub use given::distance;
 use given::{Asked, Given};
-pub use table::{Kind, SETTINGS, Setting};
+pub use table::{Kind, SETTINGS, Setting, setting};
 
 /// Keys below this many bytes are taken, with a warning.
 const SAFE_KEY: usize = 32;
@@ -48,6 +49,8 @@ pub struct Config {
     pub port: u16,
     pub data_dir: PathBuf,
     pub key: Vec<u8>,
+    /// Keys that were in force before; they only verify.
+    pub older_keys: Vec<Vec<u8>>,
     pub tokens: Tokens,
     pub max_world_bytes: u64,
     pub max_memory_bytes: u64,
@@ -76,6 +79,8 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     pub tokens_file: Option<PathBuf>,
     pub cors_origins: Vec<String>,
+    /// Empty is none.
+    pub content_security_policy: String,
     /// Bytes.
     pub min_free: Option<u64>,
     pub access_log: bool,
@@ -109,9 +114,10 @@ pub fn load(
     }
 }
 
-struct Reader<'a> {
-    flags: HashMap<&'static str, OsString>,
-    env: &'a dyn Fn(&str) -> Option<OsString>,
+/// Settings as they were given, read one by one.
+pub struct Reader<'a> {
+    pub flags: HashMap<&'static str, OsString>,
+    pub env: &'a dyn Fn(&str) -> Option<OsString>,
 }
 
 impl Reader<'_> {
@@ -145,6 +151,7 @@ impl Reader<'_> {
             port: values::port(self.given("port")?.as_ref(), 3105)?,
             data_dir: self.data_dir()?,
             key: self.key(&mut warnings)?,
+            older_keys: self.older_keys()?,
             tokens: self.tokens(&mut warnings)?,
             max_world_bytes: self.bytes("max-world-bytes", 64 << 20)?,
             max_memory_bytes: self.bytes("max-memory-bytes", 256 << 20)?,
@@ -169,12 +176,19 @@ impl Reader<'_> {
             unix_socket: self.path("unix-socket")?,
             tls: self.tls()?,
             tokens_file: self.path("tokens-file")?,
+            content_security_policy: self.policy()?,
             cors_origins: values::list(self.given("cors-origins")?.as_ref()),
             min_free: Some(self.bytes("min-free", 64 << 20)?).filter(|bytes| *bytes > 0),
             access_log: self.switch("access-log")? || self.switch("trace-pipeline")?,
             warnings: Vec::new(),
         };
         Ok(Config { warnings, ..config })
+    }
+
+    /// A key from the file that an option named.
+    pub fn key_file(option: &str, path: &Path) -> Result<Vec<u8>, String> {
+        let setting = table::setting("key").ok_or("no such setting")?;
+        given::secret_file(setting, option, path).map(|given| given.text.into_bytes())
     }
 
     fn seconds(&self, name: &str, default: u64) -> Result<Duration, String> {
@@ -202,6 +216,16 @@ impl Reader<'_> {
         }
     }
 
+    fn policy(&self) -> Result<String, String> {
+        match self.given("content-security-policy")? {
+            None => Ok(table::DEFAULT_CSP.to_owned()),
+            Some(Given { text, .. }) if text.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
+                Ok(text)
+            }
+            Some(Given { source, .. }) => Err(format!("{source} must be visible ASCII")),
+        }
+    }
+
     fn heartbeat(&self) -> Result<Duration, String> {
         match self.seconds("heartbeat", 15)? {
             time if time.is_zero() => Ok(Duration::from_secs(15)),
@@ -209,14 +233,15 @@ impl Reader<'_> {
         }
     }
 
-    fn data_dir(&self) -> Result<PathBuf, String> {
+    pub fn data_dir(&self) -> Result<PathBuf, String> {
         match self.given("data-dir")? {
             Some(given) if given.text.is_empty() => Err(format!("{} is empty", given.source)),
             given => Ok(given.map_or("data".into(), |given| given.text.into())),
         }
     }
 
-    fn key(&self, warnings: &mut Vec<String>) -> Result<Vec<u8>, String> {
+    /// The audit key; a short one adds a warning.
+    pub fn key(&self, warnings: &mut Vec<String>) -> Result<Vec<u8>, String> {
         let Some(Given { source, text }) = self.given("key")? else {
             return Err("ELASTIK_KEY is required; the audit chain has no meaning without it".into());
         };
@@ -233,6 +258,14 @@ impl Reader<'_> {
             ));
         }
         Ok(text.into_bytes())
+    }
+
+    /// The keys of the keyring.
+    pub fn older_keys(&self) -> Result<Vec<Vec<u8>>, String> {
+        match self.given("keyring")? {
+            Some(given) if !given.text.is_empty() => values::keyring(&given),
+            _ => Ok(vec![]),
+        }
     }
 
     fn tokens(&self, warnings: &mut Vec<String>) -> Result<Tokens, String> {

@@ -46,8 +46,19 @@ const fn switch(name: &'static str, variable: &'static str, help: &'static str) 
     Setting { name, variable, default: "off", unit: "switch", help, kind: Kind::Switch }
 }
 
+/// A page may run its own scripts and talk to this core, and to nobody else.
+pub const DEFAULT_CSP: &str = "default-src 'self' 'unsafe-inline' data: blob:; \
+                               form-action 'self'; frame-ancestors 'self'";
+
 pub const SETTINGS: &[Setting] = &[
     secret("key", "ELASTIK_KEY", "required", "audit key, byte for byte; 32 bytes or more"),
+    plain(
+        "keyring",
+        "ELASTIK_KEYRING",
+        "",
+        "path",
+        "directory of older keys, a file each, to verify what was written under them",
+    ),
     secret("read-token", "ELASTIK_READ_TOKEN", "reads are public", "token that may read"),
     secret(
         "write-token",
@@ -167,7 +178,7 @@ pub const SETTINGS: &[Setting] = &[
         "ELASTIK_SHUTDOWN_DEADLINE",
         "10",
         "seconds",
-        "how long requests in flight may take after a signal to stop",
+        "how long the stop may take after a signal; requests in flight get nine tenths of it",
     ),
     plain(
         "max-connections",
@@ -225,6 +236,13 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "list",
         "origins whose pages may use the core from a browser, by commas; * is any",
+    ),
+    plain(
+        "content-security-policy",
+        "ELASTIK_CONTENT_SECURITY_POLICY",
+        DEFAULT_CSP,
+        "text",
+        "for HTML and SVG worlds that bring none of their own; empty is none",
     ),
     plain(
         "min-free",

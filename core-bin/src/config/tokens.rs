@@ -18,6 +18,7 @@ use toml::{Table, Value};
 
 use crate::access::{Identity, Tier};
 use crate::pattern::Pattern;
+use crate::time;
 
 /// Reads the file; the error names it and what is wrong.
 pub fn read(path: &Path) -> Result<Vec<Identity>, String> {
@@ -89,27 +90,8 @@ fn text<'a>(entry: &'a Table, name: &str) -> Result<&'a str, String> {
 
 /// An instant needs its offset from UTC.
 fn moment(time: &Datetime) -> Result<SystemTime, String> {
-    let (Some(date), Some(offset)) = (time.date, time.offset) else {
-        return Err("expires needs a date, a time and Z or an offset".to_owned());
-    };
-    let clock = time.time.ok_or("expires needs a time")?;
-    let minutes = match offset {
-        toml::value::Offset::Z => 0,
-        toml::value::Offset::Custom { minutes } => i64::from(minutes),
-    };
-    let days = days_since_1970(i64::from(date.year), i64::from(date.month), i64::from(date.day));
-    let second = i64::from(clock.second.unwrap_or_default());
-    let seconds = days * 86_400 + i64::from(clock.hour) * 3600 + i64::from(clock.minute) * 60;
-    let seconds = (seconds + second - minutes * 60).max(0);
-    Ok(UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()))
-}
-
-/// Days from 1970-01-01, in years that begin in March.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+    let micros = time::micros(time).ok_or("expires needs a date, a time and Z or an offset")?;
+    Ok(UNIX_EPOCH + Duration::from_micros(micros.max(0).unsigned_abs()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Turns given texts into values; what is wrong is refused by the name it was given under.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::given::Given;
@@ -91,4 +92,32 @@ pub fn list(given: Option<&Given>) -> Vec<String> {
     let text = given.map_or("", |given| &given.text);
     let names = text.split(',').map(|name| name.trim().to_ascii_lowercase());
     names.filter(|name| !name.is_empty()).collect()
+}
+
+/// The keys in a directory, a file each; one newline at a file's end is not the key's.
+pub fn keyring(given: &Given) -> Result<Vec<Vec<u8>>, String> {
+    let Given { source, text } = given;
+    let failed = |path: &Path, error: &dyn std::fmt::Display| {
+        format!("{source}: cannot read {}: {error}", path.display())
+    };
+    let directory = Path::new(text);
+    let entries = std::fs::read_dir(directory).map_err(|error| failed(directory, &error))?;
+    let mut keys = vec![];
+    for entry in entries {
+        let path = entry.map_err(|error| failed(directory, &error))?.path();
+        // An editor's and a file manager's own files are no keys.
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if hidden || !path.is_file() {
+            continue;
+        }
+        let mut key = std::fs::read(&path).map_err(|error| failed(&path, &error))?;
+        if key.ends_with(b"\n") {
+            key.pop();
+        }
+        if key.is_empty() {
+            return Err(format!("{source}: {} is empty", path.display()));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }

@@ -187,6 +187,10 @@ impl Subscription {
             }
             Some(after) => {
                 lag = memory_lag(&*filter, after, memory_floor);
+                if after < store.pruned_to() {
+                    let reason = "older rows of the log were pruned";
+                    lag = Some(Signal::Lag { missed: store.pruned_to() - after, reason });
+                }
                 after
             }
         };
@@ -282,7 +286,11 @@ fn event_of(row: &LogRow) -> Option<Event> {
         LogKind::Replace => Kind::Replace,
         LogKind::Append => Kind::Append,
         LogKind::Delete => Kind::Delete,
-        LogKind::Key | LogKind::DeleteIntent | LogKind::Import | LogKind::Prune => return None,
+        LogKind::Key
+        | LogKind::DeleteIntent
+        | LogKind::Import
+        | LogKind::Prune
+        | LogKind::Unknown => return None,
     };
     Some(Event {
         seq: row.seq,

@@ -41,6 +41,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The audit key, byte for byte.
     pub key: Vec<u8>,
+    /// Keys that were in force before.
+    pub older_keys: Vec<Vec<u8>>,
     pub max_world_bytes: u64,
     pub max_memory_bytes: u64,
     /// None: no limit.
@@ -55,6 +57,8 @@ pub struct Settings {
     /// Heads and small bodies kept in memory.
     pub cache_bytes: usize,
     pub cache_entries: usize,
+    /// Told in a line each: what a start has to say before the doors open.
+    pub announce: fn(&str),
 }
 
 /// Why the engine cannot start; one sentence for a person.
@@ -94,11 +98,13 @@ impl Engine {
         let options = Options {
             data_dir: &settings.data_dir,
             key: &settings.key,
+            older_keys: &settings.older_keys,
             max_world: settings.max_world_bytes,
             quota: settings.max_storage_bytes,
             rules: settings.rules.clone(),
             cache_bytes: settings.cache_bytes,
             cache_entries: settings.cache_entries,
+            announce: settings.announce,
         };
         let (store, numbers) = SqliteStore::open(&options).map_err(StartError)?;
         let rules = settings.rules.clone();

@@ -35,6 +35,7 @@ fn engine(dir: &std::path::Path) -> Engine {
     Engine::open(Settings {
         data_dir: dir.to_owned(),
         key: b"0123456789abcdef0123456789abcdef".to_vec(),
+        older_keys: vec![],
         max_world_bytes: 4 << 20,
         max_memory_bytes: 8 << 20,
         max_storage_bytes: None,
@@ -44,6 +45,7 @@ fn engine(dir: &std::path::Path) -> Engine {
         ring_events: 8,
         cache_bytes: 1 << 20,
         cache_entries: 1000,
+        announce: |_| {},
     })
     .unwrap()
 }

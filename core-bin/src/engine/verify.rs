@@ -60,7 +60,11 @@ fn replay(store: &SqliteStore, head: &Head) -> Result<Verdict, StoreError> {
             if row.id > head.row.event_id {
                 break 'pages;
             }
-            if let Err(found) = replay.row(store.key(), &row) {
+            let Some(key) = store.keys().key(row.key) else {
+                let name = store.keys().name(row.key);
+                return Ok(broken(replay.rows, &name, "not-in-keyring"));
+            };
+            if let Err(found) = replay.row(Some(key), &row) {
                 return Ok(found.into());
             }
             last = Some(row);

@@ -22,8 +22,8 @@ const DENIED: &[&str] = &[
     "true-client-ip", "upgrade", "upgrade-insecure-requests", "user-agent", "vary", "via",
     "viewport-width", "width", "www-authenticate", "x-append-offset", "x-content-type-options",
     "x-destination-if-match", "x-destination-if-none-match", "x-elapsed-ms", "x-elapsed-us",
-    "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-powered-by", "x-real-ip",
-    "x-request-id",
+    "x-elastik-purge", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-powered-by",
+    "x-real-ip", "x-request-id",
 ];
 
 const DENIED_PREFIXES: &[&str] =

@@ -9,11 +9,11 @@ use hyper::{Method, StatusCode};
 
 use super::body::Body;
 use super::reply::{self, Reply};
-use super::time::{parse_rfc3339, rfc3339};
 use super::{Door, conditional, key, list, query, route, world};
 use crate::access::Action;
 use crate::engine::{At, Head};
 use crate::path::WorldPath;
+use crate::time::{self, rfc3339};
 
 /// Versions in one answer, if the query does not say otherwise, and at the most.
 const PAGE: u64 = 1000;
@@ -36,7 +36,7 @@ pub async fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Re
 fn at(parts: &Parts) -> Result<Option<At>, Reply> {
     let Some(text) = query::text(parts.uri.query(), "at")? else { return Ok(None) };
     let event = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    let at = event.map(At::Event).or_else(|| parse_rfc3339(&text).map(At::Time));
+    let at = event.map(At::Event).or_else(|| time::parse(&text).map(At::Time));
     at.map(Some).ok_or_else(|| {
         reply::bad_request(format_args!(
             "at must be the id of an event or an RFC 3339 time; got {text:?}"

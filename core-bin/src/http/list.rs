@@ -8,15 +8,14 @@ use std::sync::Arc;
 
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode};
 
-use super::body::{Body, Feed, Gone};
+use super::pages::{self, Pages};
 use super::reply::{self, Reply};
-use super::time::rfc3339;
 use super::{Door, query};
 use crate::access::{Action, Identity};
 use crate::engine::{Engine, Entry, Refusal};
 use crate::path::{NAMESPACES, PathError, WorldPath, percent_decode};
+use crate::time::rfc3339;
 
 /// Worlds read at a time.
 const PAGE: usize = 1000;
@@ -42,7 +41,7 @@ pub async fn all(
     form: Form,
 ) -> Result<Reply, Reply> {
     let engine = door.engine.clone();
-    List { form, ..List::new(engine, who, String::new()) }.answer(parts).await
+    pages::answer(parts, List { form, ..List::new(engine, who, String::new()) }).await
 }
 
 /// The worlds below a directory: `?depth=` counts segments, `?after=` and `?limit=` cut a page.
@@ -61,7 +60,7 @@ pub async fn below(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Rep
         after: from(after.trim_start_matches('/')),
         ..List::new(door.engine.clone(), who, prefix)
     };
-    let mut reply = list.answer(parts).await?;
+    let mut reply = pages::answer(parts, list).await?;
     let headers = reply.headers_mut();
     headers.append(VARY, HeaderValue::from_static("Accept"));
     if json {
@@ -131,43 +130,6 @@ impl List {
         Self { engine, who, form: Form::Text, prefix, depth, left, after, done, directory }
     }
 
-    /// A short list whole, with its length; a long one page by page.
-    async fn answer(mut self, parts: &Parts) -> Result<Reply, Reply> {
-        let first = self.page().await.map_err(|refusal| reply::refused(&refusal))?;
-        if self.done {
-            return Ok(reply::text(StatusCode::OK, first));
-        }
-        let (feed, body) = Body::fed(None);
-        if parts.method != Method::HEAD {
-            tokio::spawn(async move {
-                let _ = self.send(&feed, first).await;
-            });
-        }
-        Ok(reply::with(StatusCode::OK, body))
-    }
-
-    async fn page(&mut self) -> Result<String, Refusal> {
-        let worlds = self.engine.list(&self.prefix, &self.after, PAGE).await?;
-        let mut out = String::with_capacity(worlds.len().min(PAGE) * 64);
-        self.done = worlds.len() < PAGE;
-        for world in &worlds {
-            self.after.clear();
-            self.after.push_str(world.path.as_str());
-            if self.left == 0 {
-                break;
-            }
-            if self.who.sees(&world.path) {
-                self.take(&mut out, world);
-            }
-        }
-        // The rest of a large directory need not be read.
-        if !self.directory.is_empty() && self.after.starts_with(&self.directory) {
-            self.after = from(&self.directory);
-        }
-        self.done |= self.left == 0;
-        Ok(out)
-    }
-
     /// Writes a world, or the directory it is in, once.
     fn take(&mut self, out: &mut String, world: &Entry) {
         let Some(length) = self.directory_of(world.path.as_str()) else {
@@ -192,24 +154,33 @@ impl List {
         let (at, _) = below.match_indices('/').nth(self.depth - 1)?;
         Some(self.prefix.len() + at + 1)
     }
+}
 
-    async fn send(&mut self, feed: &Feed, first: String) -> Result<(), Gone> {
-        let mut page = first;
-        loop {
-            if !page.is_empty() {
-                feed.send(page.into()).await?;
+impl Pages for List {
+    async fn page(&mut self) -> Result<String, Refusal> {
+        let worlds = self.engine.list(&self.prefix, &self.after, PAGE).await?;
+        let mut out = String::with_capacity(worlds.len().min(PAGE) * 64);
+        self.done = worlds.len() < PAGE;
+        for world in &worlds {
+            self.after.clear();
+            self.after.push_str(world.path.as_str());
+            if self.left == 0 {
+                break;
             }
-            if self.done {
-                return Ok(());
-            }
-            match self.page().await {
-                Ok(next) => page = next,
-                Err(refusal) => {
-                    feed.fail(format!("{refusal:?}")).await;
-                    return Err(Gone);
-                }
+            if self.who.sees(&world.path) {
+                self.take(&mut out, world);
             }
         }
+        // The rest of a large directory need not be read.
+        if !self.directory.is_empty() && self.after.starts_with(&self.directory) {
+            self.after = from(&self.directory);
+        }
+        self.done |= self.left == 0;
+        Ok(out)
+    }
+
+    fn done(&self) -> bool {
+        self.done
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Door;
 use super::body::{Body, Feed, Gone};
 use super::reply::{self, Reply};
-use super::{frame, query};
+use super::{frame, inline, query};
 pub use frame::Frames;
 
 use crate::access::{Action, Identity};
@@ -46,6 +46,7 @@ impl Filter for Wanted {
 
 pub fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Reply, Reply> {
     let patterns = patterns(encoded, parts.uri.query()).map_err(reply::bad_path)?;
+    let inline = inline::asked(parts.uri.query())?;
     let who = door.admit(parts, Action::Listen)?;
     let body = if parts.method == Method::HEAD {
         Body::fed(None).1
@@ -56,7 +57,8 @@ pub fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Reply, R
         let wanted = Arc::new(Wanted { patterns, who });
         let subscription = door.engine.listen(wanted.clone(), last_event_id(&parts.headers));
         let (feed, body) = Body::fed(None);
-        let stream = Stream { door: door.clone(), wanted, subscription, feed, _place: place };
+        let stream =
+            Stream { door: door.clone(), wanted, inline, subscription, feed, _place: place };
         tokio::spawn(stream.run());
         body
     };
@@ -84,6 +86,8 @@ fn last_event_id(headers: &HeaderMap) -> Option<u64> {
 struct Stream {
     door: Arc<Door>,
     wanted: Arc<Wanted>,
+    /// Largest body to send within an event; None sends no bodies.
+    inline: Option<u64>,
     subscription: Subscription,
     feed: Feed,
     _place: OwnedSemaphorePermit,
@@ -127,17 +131,26 @@ impl Stream {
     }
 
     async fn send(&self, events: &[Arc<Event>]) -> Result<(), Gone> {
-        if let [event] = events {
-            return self.feed.send(self.door.frames.of(event)).await;
-        }
         let mut piece = BytesMut::new();
         for event in events {
-            piece.extend_from_slice(&self.door.frames.of(event));
+            let frame = self.frame(event).await;
+            if let [_] = events {
+                return self.feed.send(frame).await;
+            }
+            piece.extend_from_slice(&frame);
             if piece.len() >= PIECE {
                 self.feed.send(piece.split().freeze()).await?;
             }
         }
         if piece.is_empty() { Ok(()) } else { self.feed.send(piece.freeze()).await }
+    }
+
+    async fn frame(&self, event: &Event) -> Bytes {
+        let plain = self.door.frames.of(event);
+        match self.inline {
+            Some(max) => inline::frame(&self.door.engine, event, &plain, max).await,
+            None => plain,
+        }
     }
 }
 

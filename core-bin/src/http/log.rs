@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use hyper::http::request::Parts;
 
-use super::time::rfc3339;
 use crate::access::{Identity, Tier};
 use crate::engine::now_us;
+use crate::time::rfc3339;
 
 /// Lines that may wait for a slow stderr; further ones are counted and dropped.
 const WAITING: usize = 1024;

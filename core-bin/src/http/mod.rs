@@ -7,9 +7,11 @@ mod batch;
 mod body;
 mod conditional;
 mod cors;
+mod events;
 mod frame;
 mod headers;
 mod history;
+mod inline;
 mod key;
 mod list;
 mod listen;
@@ -17,6 +19,7 @@ mod listener;
 mod log;
 mod meter;
 mod page;
+mod pages;
 mod patch;
 mod protocol;
 mod query;
@@ -27,7 +30,6 @@ mod send;
 mod server;
 mod stalled;
 mod take;
-mod time;
 mod tls;
 mod transfer;
 mod verify;
@@ -39,12 +41,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Action, Identity, Tokens};
+use crate::clock as time;
 use crate::engine::Engine;
 use cors::Origins;
 use headers::Policy;
@@ -61,6 +64,8 @@ pub struct Door {
     tokens: watch::Sender<Arc<Tokens>>,
     policy: Policy,
     origins: Origins,
+    /// For pages that bring no policy of their own.
+    page_policy: Option<HeaderValue>,
     body_timeout: Option<Duration>,
     heartbeat: Duration,
     max_listeners: usize,
@@ -81,6 +86,8 @@ pub struct Options {
     pub persist_headers: Vec<String>,
     pub deny_headers: Vec<String>,
     pub cors_origins: Vec<String>,
+    /// Empty is none.
+    pub content_security_policy: String,
     pub body_timeout: Option<Duration>,
     pub heartbeat: Duration,
     pub max_listen_connections: usize,
@@ -97,6 +104,9 @@ impl Door {
             tokens: watch::Sender::new(Arc::new(options.tokens)),
             policy: Policy::new(&options.persist_headers, &options.deny_headers),
             origins: Origins::new(options.cors_origins),
+            page_policy: HeaderValue::from_str(&options.content_security_policy)
+                .ok()
+                .filter(|policy| !policy.is_empty()),
             body_timeout: options.body_timeout,
             heartbeat: options.heartbeat,
             max_listeners,
@@ -182,6 +192,7 @@ async fn dispatch(door: &Arc<Door>, parts: &Parts, body: Incoming) -> Result<Rep
         Route::List(encoded) => list::below(door, parts, encoded).await,
         Route::History(encoded) => history::answer(door, parts, encoded).await,
         Route::Batch => batch::answer(door, parts, body).await,
+        Route::Events(encoded) => events::answer(door, parts, encoded).await,
         Route::Verify(encoded) => verify::answer(door, parts, encoded).await,
         Route::Unknown => Err(reply::not_found()),
         Route::Server => {

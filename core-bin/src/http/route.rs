@@ -9,6 +9,7 @@ pub enum Route<'a> {
     Proc(Proc),
     /// The world's path as it stands in the target, still encoded.
     Verify(&'a str),
+    Events(&'a str),
     /// The world whose kept versions are asked for, still encoded.
     History(&'a str),
     /// Several writes in one commit.
@@ -86,12 +87,17 @@ impl<'a> Route<'a> {
                 if let Some(directory) = name.strip_prefix("list/") {
                     return Self::List(directory);
                 }
-                let world =
-                    name.strip_prefix("audit/").and_then(|rest| rest.strip_suffix("/verify"));
-                return world.map_or(Self::Unknown, Self::Verify);
+                return name.strip_prefix("audit/").map_or(Self::Unknown, Self::audit);
             }
         };
         Self::Proc(page)
+    }
+
+    fn audit(rest: &'a str) -> Self {
+        if let Some(world) = rest.strip_suffix("/verify") {
+            return Self::Verify(world);
+        }
+        rest.strip_suffix("/events").map_or(Self::Unknown, Self::Events)
     }
 
     /// The `Allow` text.
@@ -127,6 +133,7 @@ mod tests {
             ("/proc/", Route::World("/proc/")),
             ("/proc%2Fworlds", Route::World("/proc%2Fworlds")),
             ("/proc/audit/home/a/verify", Route::Verify("home/a")),
+            ("/proc/audit/home/a/events", Route::Events("home/a")),
             ("/proc/audit//verify", Route::Verify("")),
             ("/proc/audit/verify", Route::Unknown),
             ("/proc/audit/home/a/verify/", Route::Unknown),

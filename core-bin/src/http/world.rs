@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, LINK,
-    LOCATION,
+    ACCEPT_RANGES, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
+    LAST_MODIFIED, LINK, LOCATION,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
@@ -14,12 +14,10 @@ use super::range::Ranges;
 use super::reply::{self, Reply};
 use super::{Door, conditional, headers, key, patch, route, send, take, transfer};
 use crate::access::Action;
-use crate::engine::{Caller, Conditions, Done, Head, Op, Tag, Verb, Write};
+use crate::engine::{Caller, Conditions, Done, Head, LIFETIME_HEADER, Op, Tag, Verb, Write};
 use crate::path::WorldPath;
 
-/// On a DELETE: kept versions go too, and their bytes are overwritten.
 const PURGE: HeaderName = HeaderName::from_static("x-elastik-purge");
-
 const AUDIT_VALID: HeaderName = HeaderName::from_static("x-audit-valid");
 
 pub async fn answer(
@@ -55,7 +53,7 @@ pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Re
         conditional::Verdict::Failed(why) => return Err(reply::precondition_failed(why)),
         conditional::Verdict::NotModified => {
             let mut reply = reply::empty(StatusCode::NOT_MODIFIED);
-            describe(reply.headers_mut(), head);
+            describe(door, reply.headers_mut(), head);
             return Ok(reply);
         }
         conditional::Verdict::Proceed => {}
@@ -68,7 +66,7 @@ pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Re
         Ranges::Parts(parts) => send::partial(door, head, parts, bodiless),
     };
     let content_type = reply.headers_mut().remove(CONTENT_TYPE);
-    describe(reply.headers_mut(), head);
+    describe(door, reply.headers_mut(), head);
     // Several parts have a type of their own.
     if matches!(&ranges, Ranges::Parts(parts) if parts.len() > 1) {
         content_type.map(|value| reply.headers_mut().insert(CONTENT_TYPE, value));
@@ -77,7 +75,7 @@ pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Re
 }
 
 /// What is told of a world besides its bytes.
-fn describe(headers: &mut HeaderMap, head: &Head) {
+fn describe(door: &Door, headers: &mut HeaderMap, head: &Head) {
     headers.insert(CONTENT_TYPE, value(&head.content_type));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     match conditional::tag_of(head) {
@@ -92,6 +90,18 @@ fn describe(headers: &mut HeaderMap, head: &Head) {
             headers.insert(name, value(text));
         }
     }
+    if let Some(policy) = door.page_policy.as_ref().filter(|_| is_page(&head.content_type)) {
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert_with(|| policy.clone());
+    }
+}
+
+/// What a browser would run scripts of, with the rights of this origin.
+fn is_page(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("text/html")
+        || essence.eq_ignore_ascii_case("application/xhtml+xml")
+        || essence.eq_ignore_ascii_case("image/svg+xml")
+        || essence.to_ascii_lowercase().ends_with("/xml")
 }
 
 /// A stored text as a header; imported ones may hold bytes that no header can.
@@ -119,6 +129,7 @@ async fn write(
         Err(reply) => return Err(take::discard(door, parts, body, reply)),
     };
     let caller = key::caller(parts, &who)?;
+    lifetime(&parts.headers)?;
     let mut conditions = conditional::of_write(&parts.headers);
     let verb = if parts.method == Method::PUT {
         let body = take::take(door, parts, &path, body).await?;
@@ -145,6 +156,15 @@ pub fn written(path: &WorldPath, done: &Done, replaced: StatusCode) -> Reply {
     reply
 }
 
+/// A lifetime that is none must not pass for one that is kept.
+fn lifetime(headers: &HeaderMap) -> Result<(), Reply> {
+    let Some(value) = headers.get(LIFETIME_HEADER) else { return Ok(()) };
+    match value.to_str().unwrap_or_default().parse::<u32>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(reply::bad_request("x-elastik-ttl must be whole seconds")),
+    }
+}
+
 /// Where an append has to begin, when the client says so.
 fn offset(headers: &HeaderMap) -> Result<Option<u64>, Reply> {
     let Some(value) = headers.get(reply::APPEND_OFFSET) else { return Ok(None) };
@@ -158,9 +178,18 @@ fn offset(headers: &HeaderMap) -> Result<Option<u64>, Reply> {
 async fn delete(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply, Reply> {
     let who = door.admit(parts, Action::Delete(&path))?;
     let caller = key::caller(parts, &who)?;
-    let verb = if parts.headers.contains_key(PURGE) { Verb::Purge } else { Verb::Delete };
+    let verb = if purges(&parts.headers)? { Verb::Purge } else { Verb::Delete };
     commit(door, caller, path, verb, conditional::of_write(&parts.headers)).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// Whether nothing is to be left of a body, also not of the versions that are kept.
+fn purges(headers: &HeaderMap) -> Result<bool, Reply> {
+    match headers.get(PURGE).map(|value| value.as_bytes()) {
+        None | Some(b"false" | b"0") => Ok(false),
+        Some(b"true" | b"1") => Ok(true),
+        Some(_) => Err(reply::bad_request("x-elastik-purge must be true or false")),
+    }
 }
 
 /// One op through the one commit path.

@@ -35,11 +35,13 @@ pub fn options(dir: &std::path::Path) -> Options<'_> {
     Options {
         data_dir: dir,
         key: b"0123456789abcdef0123456789abcdef",
+        older_keys: &[],
         max_world: MAX_WORLD,
         quota: Some(QUOTA),
         rules: rules::Rules::default(),
         cache_bytes: 1 << 20,
         cache_entries: 100,
+        announce: |_| {},
     }
 }
 

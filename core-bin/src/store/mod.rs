@@ -6,6 +6,7 @@ pub mod memory;
 pub mod numbers;
 pub mod rules;
 pub mod sqlite;
+pub mod v8;
 
 #[cfg(test)]
 mod conformance;
@@ -215,7 +216,7 @@ pub enum Fate {
 }
 
 /// One row of a world's chain (core.md §4.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChainRow {
     pub id: i64,
     pub seq: u64,

@@ -95,29 +95,12 @@ impl Transaction<'_> {
             size: if deleted { 0 } else { head.size },
             writer: write.writer.as_deref().unwrap_or_default().to_owned(),
             link: op.link.as_ref().map_or_else(String::new, Link::to_text),
+            key: self.row.key,
             prev_mac: self.row.mac,
             mac: [0; 32],
         };
         row.mac = log::mac(self.key, &row);
-        self.db
-            .prepare_cached(
-                "INSERT INTO log(seq, time_us, kind, path, hmac, content_type, size, writer, link, \
-                 key, prev_mac, mac) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            )?
-            .execute(params![
-                row.seq as i64,
-                row.time_us,
-                row.kind as i64,
-                row.path,
-                &hmac[..],
-                row.content_type,
-                row.size as i64,
-                row.writer,
-                row.link,
-                self.row.key,
-                &row.prev_mac[..],
-                &row.mac[..],
-            ])?;
+        rows::insert_log(self.db, &row)?;
         (self.row.seq, self.row.mac) = (row.seq, row.mac);
         Ok(())
     }

@@ -3,17 +3,27 @@
 mod answers;
 mod batch;
 mod cache;
+pub mod check;
 mod events;
+pub mod export;
 mod history;
-mod lock;
+pub mod import;
+pub mod lock;
+mod moving;
 mod objects;
+pub mod offline;
+pub mod pages;
+mod prune;
+pub mod raw;
 mod readers;
+mod reserve;
 mod rows;
 mod schema;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod wal;
+pub mod whole;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,15 +37,16 @@ use super::judge::Limits;
 use super::rules::Rules;
 use super::{
     At, Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, Refusal,
-    StoreError, Usage, Write, now_us,
+    StoreError, Usage, Verb, Write, now_us,
 };
-use crate::audit::keys::AuditKey;
+use crate::audit::keys::{AuditKey, KeyTable, Keyring};
 use crate::audit::log::LogRow;
 use crate::path::WorldPath;
 use batch::{Stop, Transaction};
 use cache::HeadCache;
 use objects::Objects;
 use readers::Readers;
+use reserve::Reserve;
 use schema::StoreRow;
 
 /// The database's name in the data directory.
@@ -48,7 +59,10 @@ pub struct SqliteStore {
     objects: Arc<Objects>,
     cache: HeadCache,
     key: AuditKey,
+    keys: KeyTable,
     limits: Limits,
+    /// Rows of the log up to this number were pruned.
+    pruned_to: u64,
     rules: Rules,
     worlds: AtomicU64,
     bytes: AtomicU64,
@@ -57,6 +71,7 @@ pub struct SqliteStore {
     /// Why nothing durable is written any more.
     stopped: OnceLock<Arc<str>>,
     file: PathBuf,
+    reserve: Reserve,
     _lock: lock::WriterLock,
 }
 
@@ -71,11 +86,15 @@ struct Writer {
 pub struct Options<'a> {
     pub data_dir: &'a Path,
     pub key: &'a [u8],
+    /// Keys that were in force before, to verify what was written under them.
+    pub older_keys: &'a [Vec<u8>],
     pub max_world: u64,
     pub quota: Option<u64>,
     pub rules: Rules,
     pub cache_bytes: usize,
     pub cache_entries: usize,
+    /// Told in a line each: what an import does.
+    pub announce: fn(&str),
 }
 
 impl SqliteStore {
@@ -83,20 +102,27 @@ impl SqliteStore {
     pub fn open(options: &Options<'_>) -> Result<(Self, Numbers), String> {
         make_dir(options.data_dir)?;
         let lock = lock::take(options.data_dir)?;
-        refuse_other_layouts(options.data_dir)?;
+        let ring = Keyring::new(options.key, options.older_keys);
+        import::on_start(options.data_dir, &ring, &options.announce)?;
         let file = options.data_dir.join(FILE);
-        let key = AuditKey::new(options.key);
+        let key = ring.current().clone();
         let (mut db, row) = schema::open(&file, &key)?;
-        wal::truncate(&db).map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
+        let reserve = Reserve::of(options.data_dir);
+        wal::truncate_or_make_room(&db, &reserve)
+            .map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
         sync_dirs(options.data_dir).map_err(|e| format!("{}: {e}", options.data_dir.display()))?;
         let wal_pages = Arc::new(AtomicU64::new(0));
         wal::watch(&mut db, wal_pages.clone()).map_err(|e| e.to_string())?;
+        let keys = KeyTable::new(schema::key_rows(&db).map_err(|e| e.to_string())?, &ring);
+        let pruned = prune::newest(&db).map_err(|e| e.to_string())?;
         let numbers = Numbers::above(row.high_water);
         let store = Self {
             readers: Readers::new(&file),
             objects: Arc::default(),
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
             key,
+            keys,
+            pruned_to: pruned.map_or(0, |cut| cut.seq),
             rules: options.rules.clone(),
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),
@@ -104,10 +130,12 @@ impl SqliteStore {
             wal_pages,
             stopped: OnceLock::new(),
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),
+            reserve,
             file,
             _lock: lock,
         };
         store.begin_life(&numbers)?;
+        store.reserve.renew();
         Ok((store, numbers))
     }
 
@@ -174,8 +202,14 @@ impl SqliteStore {
         self.readers.with(|db| objects::read(db, object.id, at))
     }
 
-    pub fn key(&self) -> &AuditKey {
-        &self.key
+    /// Up to which number the log was pruned; 0 when it never was.
+    pub fn pruned_to(&self) -> u64 {
+        self.pruned_to
+    }
+
+    /// The store's keys, as far as the keyring has them.
+    pub fn keys(&self) -> &KeyTable {
+        &self.keys
     }
 
     pub fn cache(&self) -> (u64, u64, u64, u64) {
@@ -204,7 +238,7 @@ impl SqliteStore {
         if self.stopped().is_some() {
             return Ok(());
         }
-        wal::truncate(&self.writer().db).map_err(|e| e.to_string())
+        wal::truncate_or_make_room(&self.writer().db, &self.reserve).map_err(|e| e.to_string())
     }
 
     /// Runs the writes in one transaction. A full disk, or a write that was refused half-way, fails
@@ -271,9 +305,29 @@ impl SqliteStore {
         Outcome::Committed { answers, taken }
     }
 
+    /// Only what makes room takes place; all else is refused at once.
+    fn commit_on_full_disk(&self, writes: &[Write], numbers: &Numbers) -> Batch {
+        let removing: Vec<Write> =
+            writes.iter().filter(|write| makes_room(write)).cloned().collect();
+        let mut batch = self.commit(&removing, numbers);
+        let mut removed = batch.answers.into_iter();
+        let answer = |write| {
+            let full = || Err(Refusal::DiskFull);
+            if makes_room(write) { removed.next().unwrap_or_else(full) } else { full() }
+        };
+        batch.answers = writes.iter().map(answer).collect();
+        batch
+    }
+
     fn refuse_all(&self, count: usize, why: &Refusal) -> Vec<Result<Vec<Done>, Refusal>> {
         (0..count).map(|_| Err(why.clone())).collect()
     }
+}
+
+/// Whether a write leaves less on the disk than there was.
+fn makes_room(write: &Write) -> bool {
+    write.ops.iter().any(|op| op.verb.removes())
+        && write.ops.iter().all(|op| op.verb.removes() || matches!(op.verb, Verb::Guard))
 }
 
 /// How one transaction ended.
@@ -328,6 +382,9 @@ impl Driver for SqliteStore {
             batch.fate = Fate::RolledBack;
             return batch;
         }
+        if self.reserve.is_spent() && !writes.iter().all(makes_room) {
+            return self.commit_on_full_disk(writes, numbers);
+        }
         let mut writer = self.writer();
         let given_up = |gaps: Vec<u64>| gaps.into_iter().map(|seq| (seq, None));
         match self.transact(&mut writer, writes, numbers) {
@@ -347,6 +404,14 @@ impl Driver for SqliteStore {
                         batch.fate = single.fate;
                     }
                 }
+            }
+            // What makes room may use the room that was kept back for it.
+            Outcome::Failed { why: Refusal::DiskFull, gaps, .. }
+                if writes.iter().all(makes_room) && self.reserve.give_up() =>
+            {
+                drop(writer);
+                let again = self.commit(writes, numbers);
+                return Batch { numbers: given_up(gaps).chain(again.numbers).collect(), ..again };
             }
             Outcome::Failed { why, gaps, .. } => {
                 batch.numbers.extend(given_up(gaps));
@@ -405,22 +470,6 @@ fn sync_dirs(dir: &Path) -> std::io::Result<()> {
                 return Err(error);
             }
             _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Worlds of 8.x lie in directories of their own: they are not hidden behind an empty new store.
-fn refuse_other_layouts(dir: &Path) -> Result<(), String> {
-    let entries = std::fs::read_dir(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    for entry in entries.flatten() {
-        if entry.path().join("universe.db").is_file() {
-            return Err(format!(
-                "{} holds worlds in the layout of elastik 8.x ({}); this version does not read it yet: \
-                 choose another data directory",
-                dir.display(),
-                entry.file_name().to_string_lossy()
-            ));
         }
     }
     Ok(())

@@ -57,3 +57,12 @@ impl Readers {
         self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
+
+impl super::pages::Pages for Readers {
+    fn page<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.with(work)
+    }
+}

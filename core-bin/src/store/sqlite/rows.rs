@@ -7,9 +7,11 @@ use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest, Sha256};
 
 use super::objects::Objects;
+use super::raw;
 use crate::audit::log::{LogKind, LogRow};
+use crate::audit::world::WorldRow;
 use crate::path::WorldPath;
-use crate::store::{Body, ChainRow, Entry, Hash, Head, Headers, Row, Tag, hex, now_us};
+use crate::store::{Body, ChainRow, Entry, Hash, Head, Headers, Row, Tag, hex, now_us, unhex};
 
 const WORLD: &str = "id, path, seq, event_id, events, hmac, body_sha256, size, content_type, \
                      headers, modified_us, body, object, tail, hash_state, fault, expires_us";
@@ -120,6 +122,10 @@ pub fn list(
     rows.take_while(inside).collect()
 }
 
+const CHAIN: &str = "e.id, e.seq, e.time_us, e.time_text, e.type, coalesce(e.target, w.path), \
+                     e.body_sha256, e.size, e.content_type, e.headers, e.meta_sha256, e.hmac, \
+                     e.prev_hmac, e.key, e.raw";
+
 /// Worlds whose time has come, those that waited longest first.
 pub fn expired(
     db: &Connection,
@@ -142,55 +148,160 @@ pub fn chain(
     after: i64,
     limit: usize,
 ) -> rusqlite::Result<Vec<ChainRow>> {
-    let sql = "SELECT e.id, e.seq, e.time_us, e.time_text, e.type, coalesce(e.target, w.path), \
-               e.body_sha256, e.size, e.content_type, e.headers, e.meta_sha256, e.hmac, \
-               e.prev_hmac, e.key \
-               FROM event e JOIN world w ON w.id = e.world \
-               WHERE e.world = ?1 AND e.id > ?2 ORDER BY e.id LIMIT ?3";
-    let mut statement = db.prepare_cached(sql)?;
+    let sql = format!(
+        "SELECT {CHAIN} FROM event e JOIN world w ON w.id = e.world \
+         WHERE e.world = ?1 AND e.id > ?2 ORDER BY e.id LIMIT ?3"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![world, after, limit as i64], chain_row)?;
+    rows.collect()
+}
+
+/// The same, each event with the row of the log that has its number.
+pub fn logged_chain(
+    db: &Connection,
+    world: i64,
+    after: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(ChainRow, Option<LogRow>)>> {
+    let sql = format!(
+        "SELECT {CHAIN}, l.seq, l.time_us, l.kind, l.path, l.hmac, l.content_type, l.size, l.key, \
+         l.link FROM event e JOIN world w ON w.id = e.world LEFT JOIN log l ON l.seq = e.seq \
+         WHERE e.world = ?1 AND e.id > ?2 ORDER BY e.id LIMIT ?3"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(params![world, after, limit as i64], |row| {
-        Ok(ChainRow {
-            id: row.get(0)?,
-            seq: unsigned(row, 1)?,
-            time_us: row.get(2)?,
-            time_text: row.get(3)?,
-            kind: row.get(4)?,
-            target: row.get(5)?,
-            body_sha256: hex(row.get_ref(6)?.as_blob()?),
-            size: row.get(7)?,
-            content_type: row.get(8)?,
-            headers: decode_headers(row.get_ref(9)?.as_str()?),
-            meta_sha256: hex(row.get_ref(10)?.as_blob()?),
-            hmac: hex(row.get_ref(11)?.as_blob()?),
-            prev_hmac: hex(row.get_ref(12)?.as_blob()?),
-            key: row.get(13)?,
-        })
+        Ok((chain_row(row)?, joined_log_row(row, 15)?))
     })?;
     rows.collect()
 }
 
-/// One page of the log, after number `after`.
+fn chain_row(row: &SqlRow<'_>) -> rusqlite::Result<ChainRow> {
+    let normal = ChainRow {
+        id: row.get(0)?,
+        seq: unsigned(row, 1)?,
+        time_us: row.get(2)?,
+        time_text: row.get(3)?,
+        kind: row.get(4)?,
+        target: row.get(5)?,
+        body_sha256: hex(row.get_ref(6)?.as_blob()?),
+        size: row.get(7)?,
+        content_type: row.get(8)?,
+        headers: decode_headers(row.get_ref(9)?.as_str()?),
+        meta_sha256: hex(row.get_ref(10)?.as_blob()?),
+        hmac: hex(row.get_ref(11)?.as_blob()?),
+        prev_hmac: hex(row.get_ref(12)?.as_blob()?),
+        key: row.get(13)?,
+    };
+    Ok(match row.get_ref(14)?.as_blob_or_null()? {
+        Some(raw) => raw::restore(raw, normal),
+        None => normal,
+    })
+}
+
+/// The columns that a check compares; its MACs are checked where the log is walked.
+fn joined_log_row(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<Option<LogRow>> {
+    if row.get_ref(at)? == rusqlite::types::ValueRef::Null {
+        return Ok(None);
+    }
+    Ok(Some(LogRow {
+        seq: unsigned(row, at)?,
+        time_us: row.get(at + 1)?,
+        kind: LogKind::from_number(row.get(at + 2)?).unwrap_or(LogKind::Unknown),
+        path: row.get(at + 3)?,
+        hmac: hex(row.get_ref(at + 4)?.as_blob()?),
+        content_type: row.get(at + 5)?,
+        size: unsigned(row, at + 6)?,
+        key: row.get(at + 7)?,
+        link: row.get(at + 8)?,
+        ..LogRow::default()
+    }))
+}
+
+/// One page of worlds as the file has them, by their ids.
+pub fn worlds(db: &Connection, after: i64, limit: usize) -> rusqlite::Result<Vec<WorldRow>> {
+    let sql = format!("SELECT {WORLD} FROM world WHERE id > ?1 ORDER BY id LIMIT ?2");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![after, limit as i64], world_row)?;
+    rows.collect()
+}
+
+/// One world as the file has it.
+pub fn world_with_id(db: &Connection, id: i64) -> rusqlite::Result<Option<WorldRow>> {
+    db.prepare_cached(&format!("SELECT {WORLD} FROM world WHERE id = ?1"))?
+        .query_row([id], world_row)
+        .optional()
+}
+
+fn world_row(row: &SqlRow<'_>) -> rusqlite::Result<WorldRow> {
+    Ok(WorldRow {
+        id: row.get(0)?,
+        path: row.get(1)?,
+        seq: unsigned(row, 2)?,
+        event_id: row.get(3)?,
+        events: unsigned(row, 4)?,
+        hmac: hex(row.get_ref(5)?.as_blob()?),
+        body_sha256: hex(row.get_ref(6)?.as_blob()?),
+        size: row.get(7)?,
+        content_type: row.get(8)?,
+        headers: decode_headers(row.get_ref(9)?.as_str()?),
+        modified_us: row.get(10)?,
+        body: row.get(11)?,
+        object: row.get(12)?,
+        fault: row.get(15)?,
+    })
+}
+
+/// One page of the log, after number `after`. What cannot be a MAC is all zeros, which is none.
 pub fn log(db: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<LogRow>> {
-    let sql = "SELECT seq, time_us, kind, path, hmac, content_type, size, writer, link, prev_mac, \
-               mac FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let sql = "SELECT seq, time_us, kind, path, hmac, content_type, size, writer, link, key, \
+               prev_mac, mac FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let mut statement = db.prepare_cached(sql)?;
     let rows = statement.query_map(params![after as i64, limit as i64], |row| {
         Ok(LogRow {
             seq: unsigned(row, 0)?,
             time_us: row.get(1)?,
-            kind: LogKind::from_number(row.get(2)?)
-                .ok_or_else(|| rusqlite::Error::IntegralValueOutOfRange(2, -1))?,
+            kind: LogKind::from_number(row.get(2)?).unwrap_or(LogKind::Unknown),
             path: row.get(3)?,
             hmac: hex(row.get_ref(4)?.as_blob()?),
             content_type: row.get(5)?,
             size: unsigned(row, 6)?,
             writer: row.get(7)?,
             link: row.get(8)?,
-            prev_mac: row.get(9)?,
-            mac: row.get(10)?,
+            key: row.get(9)?,
+            prev_mac: hash_or_zeros(row, 10)?,
+            mac: hash_or_zeros(row, 11)?,
         })
     })?;
     rows.collect()
+}
+
+/// Adds a row to the log.
+pub fn insert_log(db: &Connection, row: &LogRow) -> rusqlite::Result<()> {
+    let hmac = unhex(&row.hmac);
+    db.prepare_cached(
+        "INSERT INTO log(seq, time_us, kind, path, hmac, content_type, size, writer, link, key, \
+         prev_mac, mac) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?
+    .execute(params![
+        row.seq as i64,
+        row.time_us,
+        row.kind as i64,
+        row.path,
+        hmac.as_ref().map_or(&[][..], |hmac| hmac),
+        row.content_type,
+        row.size as i64,
+        row.writer,
+        row.link,
+        row.key,
+        &row.prev_mac[..],
+        &row.mac[..],
+    ])?;
+    Ok(())
+}
+
+fn hash_or_zeros(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<Hash> {
+    Ok(row.get_ref(at)?.as_blob()?.try_into().unwrap_or([0; 32]))
 }
 
 /// The log's first number; none when it is empty.

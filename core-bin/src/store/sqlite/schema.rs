@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use crate::audit::keys::AuditKey;
 use crate::audit::log::genesis;
@@ -80,6 +80,10 @@ CREATE TABLE version(
 CREATE INDEX version_path ON version(path, seq);
 CREATE INDEX version_object ON version(object) WHERE object IS NOT NULL;
 CREATE INDEX version_expiry ON version(expires_us) WHERE expires_us IS NOT NULL;
+
+CREATE TABLE pruned(
+  path TEXT PRIMARY KEY, seq INTEGER NOT NULL, hmac BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE answered(
   key BLOB PRIMARY KEY, expires_us INTEGER NOT NULL, outcome BLOB NOT NULL
@@ -170,7 +174,7 @@ fn random_id() -> [u8; 16] {
     id
 }
 
-fn check_marks(db: &Connection, file: &Path) -> Result<(), String> {
+pub fn check_marks(db: &Connection, file: &Path) -> Result<(), String> {
     let pragma = |name| db.pragma_query_value(None, name, |r| r.get::<_, i64>(0));
     let (app, version) = (pragma("application_id"), pragma("user_version"));
     let (app, version) =
@@ -201,15 +205,28 @@ pub fn read_row(db: &Connection) -> rusqlite::Result<StoreRow> {
     })
 }
 
+/// The keys that the store was ever written under: number and id.
+pub fn key_rows(db: &Connection) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+    db.prepare("SELECT n, key_id FROM key ORDER BY n")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// The store's own id.
+pub fn store_id(db: &Connection) -> rusqlite::Result<[u8; 16]> {
+    db.query_row("SELECT store_id FROM store", [], |row| row.get(0))
+}
+
 /// A wrong key is found before anything is read or changed.
 fn check_key(db: &Connection, row: &StoreRow, key: &AuditKey) -> Result<(), String> {
-    let known: Option<Vec<u8>> = db
-        .query_row("SELECT key_id FROM key WHERE n = ?1", [row.key], |r| r.get(0))
-        .optional()
-        .map_err(|e| e.to_string())?;
-    if known.as_deref() == Some(&key.id[..]) {
-        return Ok(());
+    let rows = key_rows(db).map_err(|e| e.to_string())?;
+    match rows.iter().find(|(_, id)| *id == key.id) {
+        Some((n, _)) if *n == row.key => Ok(()),
+        Some(_) => Err("wrong key: it was replaced by another one in this data directory; start \
+                        with the new key and keep this one in the keyring; nothing was changed"
+            .to_owned()),
+        None => Err("wrong key: this data directory was written under another ELASTIK_KEY; \
+                     nothing was changed"
+            .to_owned()),
     }
-    Err("wrong key: this data directory was written under another ELASTIK_KEY; nothing was changed"
-        .to_owned())
 }

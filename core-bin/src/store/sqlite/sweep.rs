@@ -48,6 +48,9 @@ impl SqliteStore {
         if let Some(why) = self.stopped() {
             return Err(Refusal::Stopped(why));
         }
+        if self.reserve.is_spent() {
+            return Err(Refusal::DiskFull);
+        }
         self.turn(|db| {
             db.prepare_cached("INSERT OR IGNORE INTO staged(object) VALUES(?1)")?
                 .execute([object])?;
@@ -74,6 +77,7 @@ impl SqliteStore {
 
     /// Looks once more at objects that were still being read; for an idle writer.
     pub fn sweep_if_held(&self) -> bool {
+        self.reserve.renew();
         let held = std::mem::take(&mut self.writer().sweep.held);
         self.writer().sweep.pending |= held;
         self.sweep()
@@ -85,15 +89,26 @@ impl SqliteStore {
             return false;
         }
         let (mut more, mut left) = (false, 0_i64);
-        let objects = &self.objects;
+        let (objects, full) = (&self.objects, self.reserve.is_spent());
         let done = self.turn(|db| {
             more = free_chain(db)?
                 | free_object(db, objects)?
                 | forget_answers(db)?
                 | history::forget_old(db, now_us())?;
             left = db.query_row("SELECT count(*) FROM trash", [], |row| row.get(0))?;
-            db.execute_batch("PRAGMA incremental_vacuum(64)")
+            db.execute_batch("PRAGMA incremental_vacuum(64)")?;
+            // On a full disk every free page goes back to it; else some are worth keeping.
+            more |= full
+                && db.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0))? > 0;
+            Ok(())
         });
+        if done == Err(Refusal::DiskFull) {
+            self.reserve.give_up();
+        }
+        // Given up, the room is best used to bring the WAL back to nothing.
+        if self.reserve.is_spent() {
+            let _ = super::wal::truncate(&self.writer().db);
+        }
         let mut writer = self.writer();
         writer.sweep.pending |= more && done.is_ok();
         writer.sweep.held = left > 0 || done.is_err();

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use rusqlite::{Connection, OpenFlags};
 
 use super::SqliteStore;
+use super::reserve::Reserve;
 use crate::store::sqlite::Trouble;
 
 const PAGE: u64 = 4096;
@@ -29,6 +30,19 @@ pub fn truncate(db: &Connection) -> rusqlite::Result<()> {
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
+/// The same on a disk that may be full: the reserve makes room. What still does not fit stays in
+/// the WAL, which is as durable; it is copied when there is room.
+pub fn truncate_or_make_room(db: &Connection, reserve: &Reserve) -> rusqlite::Result<()> {
+    let full = |error: &rusqlite::Error| super::trouble(error) == Trouble::Full;
+    match truncate(db) {
+        Err(error) if full(&error) => {
+            reserve.give_up();
+            truncate(db).or_else(|error| if full(&error) { Ok(()) } else { Err(error) })
+        }
+        outcome => outcome,
+    }
+}
+
 fn passive(db: &Connection) -> rusqlite::Result<()> {
     db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
@@ -36,7 +50,8 @@ fn passive(db: &Connection) -> rusqlite::Result<()> {
 impl SqliteStore {
     /// Whether the WAL is long enough for `checkpoint` to be worth a turn.
     pub fn wants_checkpoint(&self) -> bool {
-        self.wal_pages.load(Relaxed) * PAGE >= BESIDE
+        // What the WAL holds must fit into the room that is kept back, should the disk be full.
+        self.wal_pages.load(Relaxed) * PAGE >= BESIDE.min(self.reserve.size() / 2)
     }
 
     /// A checkpoint beside the writer, on a connection of its own. Blocking.
@@ -59,7 +74,12 @@ impl SqliteStore {
     fn judge_checkpoint(&self, result: rusqlite::Result<()>) -> Result<(), String> {
         match result {
             Ok(()) => Ok(()),
-            Err(error) if super::trouble(&error) != Trouble::Other => Ok(()),
+            Err(error) if super::trouble(&error) != Trouble::Other => {
+                if super::trouble(&error) == Trouble::Full {
+                    self.reserve.give_up();
+                }
+                Ok(())
+            }
             Err(error) => Err(self.stop(format!("a checkpoint failed: {error}"))),
         }
     }

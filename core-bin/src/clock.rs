@@ -1,4 +1,4 @@
-//! Times on the wire: RFC 3339, in UTC, to the microsecond.
+//! Times as text: RFC 3339 for the wires, SQLite's form for chains that came from 8.x.
 
 /// Microseconds since 1970 as `2026-01-02T03:04:05.000006Z`.
 pub fn rfc3339(micros: i64) -> String {
@@ -7,6 +7,21 @@ pub fn rfc3339(micros: i64) -> String {
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
+}
+
+/// Microseconds since 1970 as `2026-01-02 03:04:05`, the timestamp of an 8.x event.
+pub fn sql(micros: i64) -> String {
+    let text = rfc3339(micros);
+    match text.split_once('.') {
+        Some((seconds, _)) => seconds.replace('T', " "),
+        None => text,
+    }
+}
+
+/// Reads `2026-01-02 03:04:05`; none for any other form, and for days that are none.
+pub fn from_sql(text: &str) -> Option<i64> {
+    let micros = parse_rfc3339(&format!("{text}Z"))?;
+    (sql(micros) == text).then_some(micros)
 }
 
 /// Year, month and day of a day since 1970, in eras of 400 years that begin in March.
@@ -96,6 +111,15 @@ mod tests {
         }
         let hour = parse_rfc3339("2026-11-20T10:00:00+01:00");
         assert_eq!(hour, parse_rfc3339("2026-11-20T09:00:00.000Z"));
+    }
+
+    #[test]
+    fn the_timestamps_of_8_x_come_back_as_they_were() {
+        assert_eq!(from_sql("2000-02-29 00:00:00"), Some(951_782_400_000_000));
+        assert_eq!(sql(951_782_400_000_000), "2000-02-29 00:00:00");
+        for text in ["2001-02-29 00:00:00", "2001-2-03 00:00:00", "2001-02-03T00:00:00", ""] {
+            assert_eq!(from_sql(text), None, "{text}");
+        }
     }
 
     proptest! {

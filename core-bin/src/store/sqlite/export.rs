@@ -1,0 +1,111 @@
+//! Worlds on their way back to the 8.x layout.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::pages::Pages;
+use super::raw::RawEvent;
+use super::{check, import, objects, rows};
+use crate::audit::keys::{AuditKey, KeyTable};
+use crate::audit::world::WorldRow;
+use crate::store::v8::write::NewWorld;
+use crate::store::{ChainRow, StoreError};
+
+const ROWS: usize = 1000;
+
+/// What became of one world.
+pub enum Exported {
+    /// So many events, as they are.
+    Same(u64),
+    /// So many events, with HMACs made anew.
+    Rechained(u64),
+    LeftOut(String),
+}
+
+/// How worlds are written.
+pub struct Wanted<'a> {
+    pub to: &'a Path,
+    pub key: &'a AuditKey,
+    /// The key's number in the store.
+    pub number: i64,
+    /// All keys there are, for a look at a chain before it is made anew.
+    pub keys: &'a KeyTable,
+    /// Chains that are not all under the key are made anew, not left out.
+    pub rechain: bool,
+}
+
+/// Writes one world.
+pub fn world<P: Pages>(
+    pages: &P,
+    world: &WorldRow,
+    wanted: &Wanted<'_>,
+) -> Result<Exported, String> {
+    if let Some(fault) = &world.fault {
+        return Ok(Exported::LeftOut(format!("it is set aside: {fault}")));
+    }
+    let keys = pages.page(|db| keys_of(db, world.id)).map_err(|e| e.0)?;
+    let own = keys.iter().all(|key| *key == wanted.number);
+    if !own && !wanted.rechain {
+        return Ok(Exported::LeftOut("not all of its events are under this key".to_owned()));
+    }
+    if !own
+        && let Some(report) = check::world(pages, wanted.keys, world.id).map_err(|e| e.0)?
+        && let Some(finding) = report.findings.first()
+    {
+        return Ok(Exported::LeftOut(format!("it does not hold: {}", import::said(finding))));
+    }
+    let body = body(pages, world).map_err(|e| e.0)?;
+    let rechain = (!own).then(|| wanted.key.clone());
+    let mut new = NewWorld::create(wanted.to, &world.path, rechain)?;
+    let mut after = i64::MIN;
+    loop {
+        let page = pages.page(|db| chain(db, world.id, after)).map_err(|e| e.0)?;
+        for (row, raw) in &page {
+            new.event(row, raw.clone()).map_err(|e| e.to_string())?;
+        }
+        match page.last() {
+            Some((row, _)) if page.len() == ROWS => after = row.id,
+            _ => break,
+        }
+    }
+    let events = new.finish(&body, &world.content_type, &world.headers, wanted.key)?;
+    Ok(if own { Exported::Same(events) } else { Exported::Rechained(events) })
+}
+
+fn keys_of(db: &Connection, world: i64) -> rusqlite::Result<Vec<i64>> {
+    db.prepare_cached("SELECT DISTINCT key FROM event WHERE world = ?1")?
+        .query_map([world], |row| row.get(0))?
+        .collect()
+}
+
+/// A page of events, each with its raw copy when it has one.
+fn chain(
+    db: &Connection,
+    world: i64,
+    after: i64,
+) -> rusqlite::Result<Vec<(ChainRow, Option<RawEvent>)>> {
+    let rows = rows::chain(db, world, after, ROWS)?;
+    let mut raw = db.prepare_cached("SELECT raw FROM event WHERE world = ?1 AND id = ?2")?;
+    let with_raw = |row: ChainRow| {
+        let bytes: Option<Vec<u8>> = raw.query_row([world, row.id], |found| found.get(0))?;
+        Ok((row, bytes.as_deref().and_then(RawEvent::unpack)))
+    };
+    rows.into_iter().map(with_raw).collect()
+}
+
+/// The whole body: 8.x keeps it in one cell, so it is held whole here too.
+fn body<P: Pages>(pages: &P, world: &WorldRow) -> Result<Vec<u8>, StoreError> {
+    let Some(object) = world.object else { return Ok(world.body.clone().unwrap_or_default()) };
+    let size = usize::try_from(world.size).unwrap_or(0);
+    let mut all = Vec::with_capacity(size);
+    while all.len() < size {
+        let read = pages.page(|db| objects::read(db, object, all.len() as u64))?;
+        let Some(piece) = read else {
+            return Err(StoreError(format!("{}: its body ends at byte {}", world.path, all.len())));
+        };
+        let room = size - all.len();
+        all.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+    Ok(all)
+}

@@ -1,0 +1,1 @@
+"""Asking CoAP servers, on aiocoap."""
