@@ -96,11 +96,7 @@ MAY_USE = {
     "store": {"audit", "path", "pattern", "clock"},
     "engine": {"store", "audit", "path", "pattern"},
     "access": {"path", "pattern"},
-<<<<<<< HEAD
-    "http": {"engine", "access", "path", "pattern", "clock", "VERSION"},
-=======
-    "http": {"engine", "access", "path", "pattern", "time", "VERSION"},
->>>>>>> main
+    "http": {"engine", "access", "path", "pattern", "clock", "time", "VERSION"},
     "coap": {"engine", "access", "path", "pattern"},
     # The program: it knows the parts it sets up, and nothing behind them.
     "config": {"http", "engine", "access", "pattern", "time", "VERSION"},
