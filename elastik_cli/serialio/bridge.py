@@ -208,7 +208,8 @@ class Bridge:
             self.sign = Sign()
             unix = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             unix.bind(str(self.sign.socket))
-            os.chmod(self.sign.socket, 0o600)
+            # The directory is ours alone; a service's is open, and there our group may ask.
+            os.chmod(self.sign.socket, 0o660)
             self._listeners.append(self._listener(unix))
         except OSError as error:
             self.sign = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Each service that systemd starts has a directory of its own in here.
 SYSTEM = Path("/run/elastik-serial")
 
 
@@ -65,8 +66,9 @@ class Sign:
 
 def bridged() -> Iterator[Bridged]:
     """Every board that some running bridge has and whose bridge may be asked."""
-    for place in (directory(), SYSTEM):
-        for file in sorted(place.glob("bridge-*.json")) if place.is_dir() else ():
+    services = sorted(SYSTEM.glob("*/")) if SYSTEM.is_dir() else []
+    for place in dict.fromkeys([directory(), *services]):
+        for file in sorted(place.glob("bridge-*.json")):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 record: dict[str, Any] = json.loads(file.read_text())
                 if _alive(record["pid"]):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commandline import talking_to
 from elastik_cli.config import read_config, write_config
 from elastik_cli.diffing import json_changes
 from elastik_cli.plotting import chart, sparkline, thinned
@@ -210,6 +211,41 @@ def test_doctor_finds_what_is_wrong(bare, elastik):
     failed = [r for r in map(json.loads, ended.lines) if r["state"] == "fail"]
     assert (ended.code, [r["check"] for r in failed]) == (1, ["server"])
     assert failed[0]["next"] == "elastik run"
+
+
+def test_versions_are_listed_got_compared_put_back_and_purged(start_core, tmp_path):
+    core = start_core(tmp_path / "kept", env={"ELASTIK_HISTORY": "home/*=5"})
+    program = talking_to(core, tmp_path)
+    for text in ("one", "two", "three"):
+        program.ok("put", "v", "--text", text)
+    rows = [json.loads(line) for line in program.ok("log", "v", "--json").splitlines()]
+    assert [row["event"] for row in rows] == [2, 1]
+    assert program.ok("get", "v", "--at", "1") == b"one"
+    program.ok("get", "v", "--at", rows[0]["time"], "-o", "old")
+    assert (tmp_path / "old").read_bytes() == b"two"
+    assert program("diff", "v", "--at", "1", "--at", "2").code == 1
+    assert program("diff", "v", "--at", "1", "--at", "1").code == 0
+    stale = rows[0]["etag"]
+    assert program("revert", "v", "--at", "1", "--if-match", stale).code == 6
+    program.ok("revert", "v", "--at", "1")
+    assert program.ok("get", "v") == b"one"
+    assert program("revert", "v", "--at", "99").code == 4
+    assert program("get", "v", "--at", "soon").code == 2
+    assert program.ok("rm", "v", "--purge") == b"1\n"
+    assert program("log", "v").code == 4
+    program.ok("put", "v", "--text", "again")
+    assert program("get", "v", "--at", "1").out in (b"", b"again")
+
+
+def test_top_counts_what_happens(alone):
+    process = alone.start("top", "--every", "1s", "--count", "2", "--json")
+    for number in range(5):
+        alone.ok("put", "hot/path", "--text", str(number))
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert {"requests", "events", "paths", "listeners"} <= {row["name"] for row in rows}
+    assert [row for row in rows if row["name"] == "home/hot/path" and row["value"] > 0]
 
 
 # -- pure functions -----------------------------------------------------------------------------
