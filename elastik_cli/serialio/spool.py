@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
@@ -21,6 +21,7 @@ from typing import BinaryIO
 SEGMENT_BYTES = 1 << 20
 HEAD = 8
 MARK_EVERY = 64
+RECENT = 256
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Spool:
         self._dirty = False
         self._unmarked = 0
         self._segment, self._offset = self._mark()
-        self.recent = [reading for reading in self._scan() if reading.digest]
+        # The newest, by which a repeated request is known again after a restart.
+        self.recent = deque((r for r in self._scan() if r.digest), maxlen=RECENT)
         self._head: Reading | None = None
         self._head_end = 0
 
