@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from coapwire import ACK, CON, CONTENT_FORMAT, GET, NON, POST, PUT, RST, Peer, build, coap_address
+
+VECTORS = Path(__file__).parent.parent / "fixtures" / "coap" / "vectors.json"
 
 
 def events(core, path: str) -> int:
@@ -134,6 +137,52 @@ def test_garbage_is_survived_in_bounded_memory(start_coap):
         assert peer.silence(), "an ACK or a RST was answered"
         assert peer.ask(GET, "home/none").code == "4.01"
         assert rss(core) - before < 5 << 20
+    assert core.process.poll() is None
+
+
+SOAK = float(os.environ.get("ELASTIK_SOAK_SECONDS", "0"))
+SEED = int(os.environ.get("ELASTIK_SOAK_SEED", "1"))
+
+
+def mutated(raw: bytes, dice: random.Random) -> bytes:
+    """A datagram with a few bits, bytes or a whole part changed."""
+    data = bytearray(raw)
+    for _ in range(dice.randrange(1, 4)):
+        at = dice.randrange(len(data))
+        match dice.randrange(4):
+            case 0:
+                data[at] ^= 1 << dice.randrange(8)
+            case 1:
+                data[at] = dice.randrange(256)
+            case 2:
+                data[at:at] = dice.randbytes(dice.randrange(1, 5))
+            case _ if len(data) > 5:
+                del data[at]
+    return bytes(data)
+
+
+@pytest.mark.soak
+def test_broken_vectors_break_nothing(start_coap):
+    """Nearly right datagrams reach further in than random ones: the core answers on."""
+    core, dice = start_coap(), random.Random(SEED)
+    seeds = [
+        bytes.fromhex(text)
+        for vector in json.loads(VECTORS.read_text())
+        for text in vector["send"]
+        if text not in ("ETAG", "OBSRST")
+    ]
+    end = time.monotonic() + max(SOAK, 2)
+    with Peer(coap_address(core)) as peer:
+        while time.monotonic() < end:
+            for _ in range(50):
+                peer.send(mutated(dice.choice(seeds), dice))
+            while not peer.silence(0):
+                peer.receive(0)
+        while not peer.silence(0.2):
+            peer.receive(0)
+        peer.socket.close()
+    with Peer(coap_address(core)) as peer:
+        assert peer.ask(PUT, "home/alive", b"yes").code == "2.01"
     assert core.process.poll() is None
 
 

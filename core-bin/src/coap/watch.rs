@@ -129,11 +129,11 @@ impl Watch {
         door.tokens().may(&door.identify(self.credential.as_deref()), action).is_ok()
     }
 
-    /// Whether the observer has this state. A list names its version by its text alone: not every
+    /// Whether the observer has this state or a newer one. A list names its version by its text alone: not every
     /// event shows in it.
     pub fn is_told(&self, state: &State) -> bool {
         match self.target {
-            Target::World(_) => self.seq == state.seq,
+            Target::World(_) => self.seq >= state.seq,
             Target::Links(_) => self.etag == state.version.etag,
         }
     }
