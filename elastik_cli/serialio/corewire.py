@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from elastik_cli.serialio.loop import Loop
 from elastik_cli.serialio.uplink import Uplink
@@ -126,10 +127,10 @@ class Listener:
             if peer:
                 self.on_datagram((self, peer), data, self.loop.now)
 
-    def send(self, peer: object, data: bytes) -> None:
+    def send(self, peer: Any, data: bytes) -> None:
         """Send; a client that is no more is forgotten, a slow one misses it."""
         try:
-            self.sock.sendto(data, peer)  # type: ignore[arg-type]
+            self.sock.sendto(data, peer)
         except (ConnectionRefusedError, FileNotFoundError):
             self.on_gone((self, peer))
         except OSError:

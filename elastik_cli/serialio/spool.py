@@ -18,6 +18,8 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
+from elastik_cli.quantities import rfc3339
+
 SEGMENT_BYTES = 1 << 20
 HEAD = 8
 MARK_EVERY = 64
@@ -146,7 +148,7 @@ class Spool:
         assert self._head is not None
         reading = self._head
         record = {"world": reading.world, "method": reading.method, "type": reading.type}
-        record |= {"observed_at": reading.observed_at, "reason": reason}
+        record |= {"observed_at": rfc3339(reading.observed_at), "reason": reason}
         record["data_base64"] = base64.b64encode(reading.body).decode()
         with open(self.directory / "refused.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
