@@ -69,12 +69,14 @@ def test_who_proves_its_address_gets_whole_blocks(public):
 
 def test_an_observer_proves_its_address_by_acknowledging(public):
     with Peer(coap_address(public), token=None) as peer:
-        request = peer.request(GET, "home/big", b"", [(OBSERVE, b"")], kind=1)
+        path = "home/" + "long" * 10
+        public.put("/" + path, b"x" * 5000)
+        request = peer.request(GET, path, b"", [(OBSERVE, b"")], kind=1)
         peer.send(request)
-        peer.receive()
-        public.put("/home/big", b"y" * 5000)
+        assert peer.receive().number(OBSERVE) is not None
+        public.put("/" + path, b"y" * 5000)
         told = peer.receive()
         assert told.kind == CON and len(told.raw) <= 3 * len(request)
         peer.acknowledge(told)
-        public.put("/home/big", b"z" * 5000)
+        public.put("/" + path, b"z" * 5000)
         assert len(peer.receive().payload) >= len(told.payload)

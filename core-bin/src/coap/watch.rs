@@ -12,7 +12,7 @@ use super::links::Query;
 use super::pins::{Content, Version};
 use super::read::{SINGLE, from_store};
 use super::reply::{ETag, Reply, etag};
-use super::{Door, format};
+use super::{Door, Proof, format};
 use crate::access::Action;
 use crate::engine::{Head, Refusal};
 use crate::path::WorldPath;
@@ -46,7 +46,7 @@ pub struct Watch {
     /// The size of blocks, and whether the client named one.
     pub szx: u8,
     pub asked_blocks: bool,
-    pub credential: Option<Bytes>,
+    pub proof: Proof,
     /// Bytes that a notification may have and must be confirmed, for an address that has proved
     /// nothing; whoever acknowledges one has proved it.
     pub budget: Option<usize>,
@@ -126,7 +126,7 @@ impl Watch {
             Target::World(path) => Action::Read(path),
             Target::Links(_) => Action::Look,
         };
-        door.tokens().may(&door.identify(self.credential.as_deref()), action).is_ok()
+        door.tokens().may(&door.identify(&self.proof), action).is_ok()
     }
 
     /// Whether the observer has this state or a newer one. A list names its version by its text alone: not every
