@@ -41,7 +41,8 @@ def open_stream(
         raise error_for(
             answer.status, answer.read(), method="GET", path=target, headers=answer.headers
         )
-    return _Adapted(client, EventStream(answer, timeout=timeout), patterns, max_inline)
+    stream = EventStream(answer, timeout=timeout, last_event_id=last_event_id)
+    return _Adapted(client, stream, patterns, max_inline)
 
 
 class _Adapted(EventStream):
@@ -50,7 +51,9 @@ class _Adapted(EventStream):
     def __init__(
         self, client: Verbs, inner: EventStream, patterns: list[str], max_inline: int | None
     ) -> None:
-        super().__init__(inner._answer, timeout=inner.timeout)
+        super().__init__(
+            inner._answer, timeout=inner.timeout, last_event_id=inner.last_event_id or None
+        )
         self._client = client
         self._patterns = patterns
         self._max_inline = max_inline
