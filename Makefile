@@ -63,6 +63,8 @@ bench: build peers ## Measure the core beside the published one.
 	$(PYTHON) bench/durable_put.py
 	$(PYTHON) bench/wire.py --seconds 1
 	$(PYTHON) bench/command.py
+	$(PYTHON) bench/coap.py --seconds 1
+	$(PYTHON) bench/serial_line.py
 
 docs: build ## Write again what is generated: reference pages, man pages, completions.
 	.venv/bin/typer dev/tasks.py run man

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from elastik import paths
+from elastik.commits import Commits, puts_of
 from elastik.errors import NotFound, PreconditionFailed, Unsupported, error_for
 from elastik.headers import stored_headers
 from elastik.responses import Entry, Written
 from elastik.sending import Data
-from elastik.verbs import Verbs
 
 if TYPE_CHECKING:
     from elastik.worlds import WorldReader, WorldWriter
@@ -23,7 +23,7 @@ Paths = list[str]
 Sizes = dict[str, int]
 
 
-class Hierarchy(Verbs):
+class Hierarchy(Commits):
     """Directories that are only prefixes, and whole-tree operations on them."""
 
     def list_paths(self) -> Paths:
@@ -43,27 +43,9 @@ class Hierarchy(Verbs):
         """
         root = paths.canonical_prefix(prefix)
         if not self._knows("collections"):
-            return _old_entries(self._checked("GET", "/proc/du").body, root, depth)
-        return self._entries(root, depth)
-
-    def _entries(self, root: str, depth: int) -> Iterator[Entry]:
-        import json
-
-        query = f"?depth={depth}" if depth > 0 else ""
-        target = f"/proc/list/{paths.quote(root)}{query}"
-        answer = self._send("GET", target, None, {"Accept": "application/jsonl"})
-        if answer.status >= 400:
-            raise error_for(
-                answer.status, answer.read(), method="GET", path=target, headers=answer.headers
-            )
-        rest = b""
-        try:
-            for piece in answer.chunks():
-                *lines, rest = (rest + piece).split(b"\n")
-                for line in lines:
-                    yield json.loads(line)
-        finally:
-            answer.close()
+            return old_entries(self._lines("/proc/du", "/proc/du"), root, depth)
+        target = entries_target(root, depth)
+        return (entry_of(line) for line in self._lines(target, target))
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """(path, bytes) of each world at or below `prefix`, in byte order."""
@@ -260,9 +242,20 @@ class Hierarchy(Verbs):
     # -- many at once --------------------------------------------------------------------------
 
     def put_many(
-        self, items: Mapping[str, Data], *, max_workers: int = 4, **kwargs: Any
+        self,
+        items: Mapping[str, Data],
+        *,
+        max_workers: int = 4,
+        atomic: bool = False,
+        **kwargs: Any,
     ) -> dict[str, Written]:
-        """PUT each item, `max_workers` at a time; not one transaction. The first failure raises."""
+        """PUT each item, `max_workers` at a time; the first failure raises.
+
+        With `atomic` all of them are one commit, or nothing is done (see `batch` for its limits;
+        Unsupported on a core before 9).
+        """
+        if atomic:
+            return receipts(items, self.batch(puts_of(items, **kwargs)) if items else [])
         return _each(lambda path: self.put(path, items[path], **kwargs), items, max_workers)
 
     def get_many(self, paths: Iterable[str], *, max_workers: int = 4) -> dict[str, bytes]:
@@ -310,11 +303,32 @@ def _fixed(path: str) -> bool:
     return path == paths.LEDGER
 
 
-def _old_entries(text: bytes, root: str, depth: int) -> Iterator[Entry]:
+def entries_target(root: str, depth: int) -> str:
+    """The core's own listing below `root`."""
+    return f"/proc/list/{paths.quote(root)}" + (f"?depth={depth}" if depth > 0 else "")
+
+
+def entry_of(line: bytes) -> Entry:
+    """One line of that listing."""
+    import json
+
+    entry: Entry = json.loads(line)
+    return entry
+
+
+def receipts(items: Iterable[str], done: Iterable[Written]) -> dict[str, Written]:
+    """{path as it was given: receipt}."""
+    return {
+        path: {"status": one["status"], "etag": one["etag"]}
+        for path, one in zip(items, done, strict=True)
+    }
+
+
+def old_entries(lines: Iterable[bytes], root: str, depth: int) -> Iterator[Entry]:
     """The lines of /proc/du as entries, directories once."""
     last = ""
-    for line in text.decode("utf-8").split("\n"):
-        path, tab, size = line.rpartition("\t")
+    for line in lines:
+        path, tab, size = line.decode("utf-8").rpartition("\t")
         if not tab or not paths.under(path, root):
             continue
         shown = path if depth < 1 else _cut(path, root, depth)

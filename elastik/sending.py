@@ -21,6 +21,9 @@ SINCE: dict[str, tuple[int, ...]] = {
     "several patterns": (9,),
     "batch": (9,),
     "patch": (9,),
+    "history": (9,),
+    "purge": (9,),
+    "lifetimes": (9,),
 }
 
 
@@ -64,8 +67,11 @@ def put_headers(
     if_match: str | None = None,
     if_none_match: str | None = None,
     create_only: bool = False,
+    ttl: int | None = None,
 ) -> dict[str, str]:
     """The headers of a PUT from its keywords."""
+    if ttl is not None and (not isinstance(ttl, int) or isinstance(ttl, bool) or ttl < 0):
+        raise ValueError(f"ttl must be whole seconds, not {ttl!r}")
     if isinstance(if_none_match, bool):
         raise TypeError("if_none_match must be an ETag; for `*` use create_only=True")
     if create_only and if_none_match is not None:
@@ -86,9 +92,17 @@ def put_headers(
         "Cache-Control": cache_control,
         "If-Match": etag_value(if_match),
         "If-None-Match": "*" if create_only else etag_value(if_none_match),
+        "X-Elastik-TTL": ttl,
     }
     sent.update({name: str(value) for name, value in given.items() if value is not None})
     return sent
+
+
+def delete_headers(if_match: str | None, purge: bool) -> dict[str, str]:
+    """The headers of a DELETE from its keywords."""
+    validator = etag_value(if_match)
+    sent = {"If-Match": validator} if validator is not None else {}
+    return {**sent, "X-Elastik-Purge": "true"} if purge else sent
 
 
 def body_of(data: Data, method: str) -> Body:

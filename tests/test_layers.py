@@ -90,17 +90,12 @@ CRATE = ROOT / "core-bin" / "src"
 # What each part of the core may name. A door reaches the store through the engine alone.
 MAY_USE = {
     "path": set(),
-    "clock": set(),
     "pattern": {"path"},
-    "audit": {"store", "path", "clock"},  # of the store the plain row types it computes over
-    "store": {"audit", "path", "pattern", "clock"},
+    "audit": {"store", "path", "time"},  # of the store the plain row types it computes over
+    "store": {"audit", "path", "pattern", "time"},
     "engine": {"store", "audit", "path", "pattern"},
     "access": {"path", "pattern"},
-<<<<<<< HEAD
-    "http": {"engine", "access", "path", "pattern", "clock", "VERSION"},
-=======
     "http": {"engine", "access", "path", "pattern", "time", "VERSION"},
->>>>>>> main
     "coap": {"engine", "access", "path", "pattern"},
     # The program: it knows the parts it sets up, and nothing behind them.
     "config": {"http", "engine", "access", "pattern", "time", "VERSION"},
@@ -108,7 +103,7 @@ MAY_USE = {
     "time": set(),
     "stop": {"engine", "descriptors"},
     # Work on a data directory without a server: a program of its own beside the doors.
-    "maintain": {"store", "audit", "config", "path", "clock"},
+    "maintain": {"store", "audit", "config", "path", "time"},
 }
 DOORS = {"http", "coap"}
 # The parts of the core that are not a layer: the program, and the map of the crate.

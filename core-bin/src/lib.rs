@@ -9,7 +9,6 @@
 
 pub mod access;
 pub mod audit;
-pub mod clock;
 pub mod coap;
 pub mod config;
 pub mod descriptors;

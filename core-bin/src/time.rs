@@ -24,6 +24,21 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// Microseconds since 1970 as `2026-01-02 03:04:05`, the timestamp of an 8.x event.
+pub fn sql(micros: i64) -> String {
+    let text = rfc3339(micros);
+    match text.split_once('.') {
+        Some((seconds, _)) => seconds.replace('T', " "),
+        None => text,
+    }
+}
+
+/// Reads `2026-01-02 03:04:05`; none for any other form, and for days that are none.
+pub fn from_sql(text: &str) -> Option<i64> {
+    let micros = parse(&format!("{text}Z"))?;
+    (sql(micros) == text).then_some(micros)
+}
+
 /// Microseconds since 1970; None when the text is no time, or has no offset.
 pub fn parse(text: &str) -> Option<i64> {
     text.parse().ok().as_ref().and_then(micros)
@@ -78,6 +93,15 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999999Z"),
         ] {
             assert_eq!(rfc3339(micros), text);
+        }
+    }
+
+    #[test]
+    fn the_timestamps_of_8_x_come_back_as_they_were() {
+        assert_eq!(from_sql("2000-02-29 00:00:00"), Some(951_782_400_000_000));
+        assert_eq!(sql(951_782_400_000_000), "2000-02-29 00:00:00");
+        for text in ["2001-02-29 00:00:00", "2001-2-03 00:00:00", "2001-02-03T00:00:00", ""] {
+            assert_eq!(from_sql(text), None, "{text}");
         }
     }
 

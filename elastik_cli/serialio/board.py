@@ -48,8 +48,13 @@ class BoardSettings:
 class Outlets(Protocol):
     """Where a board's things go."""
 
-    outbox: Outbox
-    wire: Wire
+    @property
+    def outbox(self) -> Outbox:
+        """What is written over HTTP."""
+
+    @property
+    def wire(self) -> Wire:
+        """The way to the core's CoAP door."""
 
     def line(self, data: bytes) -> None:
         """Bytes for the board; what the line cannot take is lost, as on any line."""

@@ -208,7 +208,8 @@ class Bridge:
             self.sign = Sign()
             unix = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             unix.bind(str(self.sign.socket))
-            os.chmod(self.sign.socket, 0o600)
+            # The directory is ours alone; a service's is open, and there our group may ask.
+            os.chmod(self.sign.socket, 0o660)
             self._listeners.append(self._listener(unix))
         except OSError as error:
             self.sign = None
@@ -289,15 +290,24 @@ class Bridge:
             notify.tell(status)
 
     def report(self) -> str:
-        """The counters of all boards, as JSON Lines."""
-        return "".join(json.dumps(board.stats()) + "\n" for board in self.boards.values())
+        """The counters of all boards and of what is written, as JSON Lines."""
+        spool = self.outbox.spool
+        written: dict[str, object] = dict(self.outbox.counted)
+        written |= {"away": self.outbox.away, "waiting": self.outbox.waiting}
+        written |= {"spool_bytes": spool.bytes if spool is not None else 0}
+        records = [board.stats() for board in self.boards.values()] + [{"written": written}]
+        return "".join(json.dumps(record) + "\n" for record in records)
 
     def on_signals(self) -> list[int]:
         """End on SIGINT and SIGTERM, report on SIGUSR1; the list gets the signal that ended it."""
         ended: list[int] = []
 
         def end(number: int) -> Callable[[], None]:
-            return lambda: (ended.append(number), self.loop.stop())[0]
+            def ending() -> None:
+                ended.append(number)
+                self.loop.stop()
+
+            return ending
 
         for number in (signal.SIGINT, signal.SIGTERM):
             self.loop.on_signal(number, end(number))

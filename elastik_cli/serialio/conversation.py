@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -253,8 +254,11 @@ class DoorConversation(Conversation):
         self.prefix = ((URI_PATH, board.id.encode()),)
         self._place = tempfile.TemporaryDirectory(prefix="elastik-")
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # On Linux an address that the kernel makes up: a bridge of another user, which may not
+        # enter our directory, can still answer to it.
+        linux = sys.platform == "linux"
         try:
-            self.sock.bind(str(Path(self._place.name) / "client.sock"))
+            self.sock.bind("" if linux else str(Path(self._place.name) / "client.sock"))
             self.sock.connect(board.socket)
         except OSError as error:
             self.sock.close()

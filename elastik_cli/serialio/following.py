@@ -33,7 +33,7 @@ def follow(
         nonlocal shown
         shown += 1
         if session.out.json:
-            record = {"time": rfc3339(time.time()), "path": path}
+            record: dict[str, Any] = {"time": rfc3339(time.time()), "path": path}
             record["observe"] = message.uint(messages.OBSERVE)
             session.out.record(record | in_json(message.payload))
         else:

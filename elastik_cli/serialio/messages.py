@@ -206,7 +206,8 @@ def decode(data: bytes) -> Message:
 
 
 def _options(data: bytes, at: int) -> tuple[tuple[tuple[int, bytes], ...], bytes]:
-    options, number = [], 0
+    options: list[tuple[int, bytes]] = []
+    number = 0
     while at < len(data):
         if data[at] == 0xFF:
             if at + 1 == len(data):

@@ -343,9 +343,10 @@ class SimulatedBoard:
     def _send(self, message: Message) -> None:
         if self.behaviour.one_late:
             # RIOT after a bad frame: each answer leaves when the next one comes.
-            message, self._held = self._held, message
-            if message is None:
+            held, self._held = self._held, message
+            if held is None:
                 return
+            message = held
         frame = slipmux.encode_coap(messages.encode(message))
         if self.rand.random() < self.behaviour.lost:
             return

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Each service that systemd starts has a directory of its own in here.
 SYSTEM = Path("/run/elastik-serial")
 
 
@@ -37,7 +39,8 @@ def own_directory() -> Path:
     """The directory, made and ours alone; OSError when somebody else owns it."""
     place = directory()
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if place.stat().st_uid != os.getuid():
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise PermissionError(f"{place} belongs to another user")
     return place
 
@@ -65,8 +68,9 @@ class Sign:
 
 def bridged() -> Iterator[Bridged]:
     """Every board that some running bridge has and whose bridge may be asked."""
-    for place in (directory(), SYSTEM):
-        for file in sorted(place.glob("bridge-*.json")) if place.is_dir() else ():
+    services = sorted(SYSTEM.glob("*/")) if SYSTEM.is_dir() else []
+    for place in dict.fromkeys([directory(), *services]):
+        for file in sorted(place.glob("bridge-*.json")):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 record: dict[str, Any] = json.loads(file.read_text())
                 if _alive(record["pid"]):

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use crate::clock::rfc3339;
 use crate::store::{Hash, hex, unhex};
+use crate::time::rfc3339;
 
 /// First word of the line: its form.
 const FORM: &str = "elastik-anchor-1";

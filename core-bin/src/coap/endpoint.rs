@@ -190,7 +190,6 @@ impl Endpoint {
                 Ok((length, peer)) => {
                     let datagram = Bytes::copy_from_slice(&self.buffer[..length]);
                     self.datagram(peer, datagram);
-                    self.flush();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // An ICMP error about an earlier datagram; the message layer finds out by itself.
@@ -214,6 +213,7 @@ impl Endpoint {
                     }
                     Err(unfit) => {
                         let reply = Reply::error(unfit.code, unfit.why);
+                        let reply = self.door.shortened(peer, datagram.len(), reply);
                         self.layer.answer(now, &ticket, Some(&reply), &mut self.out);
                     }
                 }
@@ -233,9 +233,13 @@ impl Endpoint {
             self.observers.remove_token(ticket.peer, ticket.token);
         }
         let wants = Wants { no_response: request.no_response };
+        let length = datagram.len();
         let call = match self.door.admit(code, request, ticket.peer, datagram) {
             Ok(call) => call,
-            Err(reply) => return self.respond(now, &ticket, wants, reply.into()),
+            Err(reply) => {
+                let reply = self.door.shortened(ticket.peer, length, reply);
+                return self.respond(now, &ticket, wants, reply.into());
+            }
         };
         let door = self.door.clone();
         let work = Box::pin(verbs::answer(door, call));
@@ -270,15 +274,15 @@ impl Endpoint {
 
     fn respond(&mut self, now: Instant, ticket: &Ticket, wants: Wants, outcome: Outcome) {
         let Outcome { mut reply, watch } = outcome;
-        let mut target = None;
+        let mut begun = None;
         if let Some(watch) = watch.filter(|_| reply.code.class() == 2) {
-            let observed = watch.target.clone();
+            let target = watch.target.clone();
+            let known = self.observers.is_watched(&target);
             let confirmable = ticket.kind == Kind::Confirmable;
-            let added = self.observers.add(now, (ticket.peer, ticket.token), watch, confirmable);
-            match added {
-                Some(_) => {
+            match self.observers.add(now, (ticket.peer, ticket.token), watch, confirmable) {
+                Some(id) => {
                     self.layer.remember(now, ticket.peer);
-                    target = Some(observed);
+                    begun = Some((id, target, known));
                 }
                 // No room: the response without the option says so (RFC 7641 §4.1).
                 None => reply.observe = None,
@@ -287,8 +291,13 @@ impl Endpoint {
         let unwanted = wants.no_response & 1 << (reply.code.class().max(1) - 1) != 0;
         self.layer.answer(now, ticket, (!unwanted).then_some(&reply), &mut self.out);
         // What changed between the read and the registration is told now.
-        if let Some(target) = target {
-            self.look(target);
+        match begun {
+            Some((id, _, true)) => tell::soon(self, id),
+            Some((_, target, false)) => {
+                self.states.remove(&target);
+                self.look(target);
+            }
+            None => {}
         }
     }
 

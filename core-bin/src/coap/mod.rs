@@ -121,7 +121,7 @@ impl Door {
         peer: SocketAddr,
         datagram: Bytes,
     ) -> Result<Call, Reply> {
-        let local = peer.ip().to_canonical().is_loopback();
+        let local = is_local(peer);
         let who = match &request.credential {
             Some(_) if !local && !self.options.plain_tokens => {
                 let line = "unauthorized: a token in the clear is taken from this machine only\n";
@@ -135,6 +135,14 @@ impl Door {
             || lock(&self.echo).is_proved(peer, request.echo.as_deref(), now);
         let budget = (!trusted).then_some(AMPLIFICATION * datagram.len());
         Ok(Call { code, request, peer, who, datagram, budget })
+    }
+
+    /// A refusal for a request of this length, without its text where that would be too much.
+    fn shortened(&self, peer: SocketAddr, length: usize, reply: Reply) -> Reply {
+        if is_local(peer) || reply.longest() <= AMPLIFICATION * length {
+            return reply;
+        }
+        Reply { payload: Bytes::new(), format: None, ..reply }
     }
 
     fn may(&self, call: &Call, action: Action<'_>) -> Result<(), Reply> {
@@ -170,12 +178,7 @@ impl Call {
     /// Makes a response fit an address that has proved nothing: less text, then a challenge.
     fn within_budget(&self, door: &Door, reply: Reply) -> Reply {
         let Some(budget) = self.budget else { return reply };
-        let size = |reply: &Reply| {
-            // The token is at most eight bytes; that it may be shorter only saves some.
-            codec::MAX_TOKEN
-                + reply.encode(codec::Kind::Acknowledgement, 0, codec::Token::default()).len()
-        };
-        if size(&reply) <= budget {
+        if reply.longest() <= budget {
             return reply;
         }
         if reply.code.class() == 2 && !reply.payload.is_empty() {
@@ -184,6 +187,10 @@ impl Call {
         }
         Reply { payload: Bytes::new(), format: None, ..reply }
     }
+}
+
+fn is_local(peer: SocketAddr) -> bool {
+    peer.ip().to_canonical().is_loopback()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

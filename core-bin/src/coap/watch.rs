@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::block::{Block, LARGEST};
+use super::block::{Block, LARGEST, szx_within};
 use super::codec::Code;
 use super::links::Query;
 use super::pins::{Content, Version};
@@ -19,6 +19,9 @@ use crate::path::WorldPath;
 
 /// Observe values have 24 bits (RFC 7641 §2).
 const SEQUENCE: u64 = 0xff_ffff;
+
+/// Bytes of a notification besides its payload, at the most.
+const OVERHEAD: usize = 48;
 
 /// A list costs a look at many worlds: changes that come close together are told together.
 const LINKS_PAUSE: Duration = Duration::from_millis(100);
@@ -44,8 +47,9 @@ pub struct Watch {
     pub szx: u8,
     pub asked_blocks: bool,
     pub credential: Option<Bytes>,
-    /// The address has proved nothing: what is sent first must be confirmed.
-    pub unproved: bool,
+    /// Bytes that a notification may have and must be confirmed, for an address that has proved
+    /// nothing; whoever acknowledges one has proved it.
+    pub budget: Option<usize>,
 }
 
 /// A resource as it stands.
@@ -125,11 +129,11 @@ impl Watch {
         door.tokens().may(&door.identify(self.credential.as_deref()), action).is_ok()
     }
 
-    /// Whether the observer has this state. A list names its version by its text alone: not every
+    /// Whether the observer has this state or a newer one. A list names its version by its text alone: not every
     /// event shows in it.
     pub fn is_told(&self, state: &State) -> bool {
         match self.target {
-            Target::World(_) => self.seq == state.seq,
+            Target::World(_) => self.seq >= state.seq,
             Target::Links(_) => self.etag == state.version.etag,
         }
     }
@@ -138,8 +142,10 @@ impl Watch {
     pub fn notification(&self, state: &State) -> (Reply, Option<Version>) {
         let version = &state.version;
         let size = version.body.size();
-        let block = Block { number: 0, more: false, szx: self.szx.min(LARGEST) };
-        let whole = if self.asked_blocks { block.size() } else { SINGLE };
+        let room = self.budget.map_or(SINGLE, |budget| budget.saturating_sub(OVERHEAD));
+        let szx = self.szx.min(LARGEST).min(szx_within(room).unwrap_or(0));
+        let block = Block { number: 0, more: false, szx };
+        let whole = if self.asked_blocks { block.size() } else { SINGLE.min(room) };
         let mut reply = version.describe(Code::CONTENT);
         reply.observe = Some(sequence(state.seq));
         if size <= whole as u64 {

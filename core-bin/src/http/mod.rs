@@ -47,7 +47,6 @@ use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Action, Identity, Tokens};
-use crate::clock as time;
 use crate::engine::Engine;
 use cors::Origins;
 use headers::Policy;

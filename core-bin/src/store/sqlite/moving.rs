@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::pages::{Pages, ReadOnlyStore};
 use super::schema;
-use crate::clock;
 use crate::store::v8::{Place, read::OldWorld};
 use crate::store::{hex, now_us};
+use crate::time;
 
 /// The list inside the directory that the worlds move to.
 const LIST: &str = ".moving";
@@ -34,14 +34,14 @@ impl Moving {
 
     /// Makes the directory and the list, on disk, before the new file gets its name.
     pub fn begin(mut self, data_dir: &Path) -> Result<Self, String> {
-        let time: String = clock::sql(now_us()).replace(' ', "T").replace([':', '-'], "");
-        self.to = data_dir.join(format!("{PREFIX}{time}Z"));
+        let named: String = time::sql(now_us()).replace(' ', "T").replace([':', '-'], "");
+        self.to = data_dir.join(format!("{PREFIX}{named}Z"));
         // Two imports in one second have two names.
         for number in 2..100 {
             if !self.to.exists() {
                 break;
             }
-            self.to = data_dir.join(format!("{PREFIX}{time}Z-{number}"));
+            self.to = data_dir.join(format!("{PREFIX}{named}Z-{number}"));
         }
         let failed = |e: std::io::Error| format!("{}: {e}", self.to.display());
         std::fs::create_dir(&self.to).map_err(failed)?;

@@ -9,10 +9,10 @@ use rusqlite::types::Value;
 
 use crate::audit::chain::{Covered, event_hmac};
 use crate::audit::keys::AuditKey;
-use crate::clock;
 use crate::store::sqlite::pages::beside;
 use crate::store::sqlite::raw::RawEvent;
 use crate::store::{Headers, hex, unhex};
+use crate::time;
 
 /// The database inside a world's directory.
 pub const FILE: &str = "universe.db";
@@ -73,7 +73,7 @@ pub struct Normal {
 pub fn normal(event: &RawEvent, before_us: i64) -> Normal {
     let column = |at: usize| &event.columns[at];
     let time = match column(0) {
-        Value::Text(text) => clock::from_sql(text),
+        Value::Text(text) => time::from_sql(text),
         _ => None,
     };
     let time_us = time.unwrap_or(before_us);
@@ -96,7 +96,7 @@ pub fn normal(event: &RawEvent, before_us: i64) -> Normal {
         && [&body, &meta, &mac, &prev].iter().all(|hash| hash.is_some());
     Normal {
         time_us,
-        time_text: (clock::sql(time_us) != event.text(0)).then(|| event.text(0)),
+        time_text: (time::sql(time_us) != event.text(0)).then(|| event.text(0)),
         kind: event.text(1),
         target: event.text(2),
         body_sha256: body.unwrap_or_default(),

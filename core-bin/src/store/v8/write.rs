@@ -9,10 +9,10 @@ use super::read::OldWorld;
 use super::{FILE, Place};
 use crate::audit::chain::{Covered, Replay, event_hmac, meta_sha256};
 use crate::audit::keys::AuditKey;
-use crate::clock;
 use crate::path::encode_disk_name;
 use crate::store::sqlite::raw::RawEvent;
 use crate::store::{ChainRow, Headers, hex};
+use crate::time;
 
 const TABLES: &str = "
 CREATE TABLE stage_meta(
@@ -113,10 +113,10 @@ fn begin(file: &Path) -> rusqlite::Result<Connection> {
 /// An event of ours in the columns of 8.x.
 fn columns(row: &ChainRow) -> RawEvent {
     let text = |text: &str| Value::Text(text.to_owned());
-    let time = row.time_text.clone().unwrap_or_else(|| clock::sql(row.time_us));
+    let stamp = row.time_text.clone().unwrap_or_else(|| time::sql(row.time_us));
     RawEvent {
         columns: [
-            Value::Text(time),
+            Value::Text(stamp),
             text(&row.kind),
             text(&row.target),
             text(&row.body_sha256),
