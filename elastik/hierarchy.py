@@ -11,6 +11,7 @@ from elastik import paths
 from elastik.commits import Commits, puts_of
 from elastik.errors import NotFound, PreconditionFailed, Unsupported, error_for
 from elastik.headers import stored_headers
+from elastik.history import History
 from elastik.responses import Entry, Written
 from elastik.sending import Data
 
@@ -23,7 +24,7 @@ Paths = list[str]
 Sizes = dict[str, int]
 
 
-class Hierarchy(Commits):
+class Hierarchy(Commits, History):
     """Directories that are only prefixes, and whole-tree operations on them."""
 
     def list_paths(self) -> Paths:
