@@ -251,8 +251,10 @@ class Bridge:
     def _look_for_waiting(self) -> None:
         have = {port.spec for port in self.ports.values()}
         for plan in [p for p in self.settings.plans if not p.id and p.device not in have]:
-            port = self._port(plan)
             try:
+                if ports.find(plan.device) is None:
+                    raise LineError("absent", plan.device)
+                port = self._port(plan)
                 port.open()
             except (LineError, ValueError):
                 self._scan_at = self.loop.now + SCAN_S / 8
