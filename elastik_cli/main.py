@@ -40,7 +40,7 @@ SECTIONS = {
     "Watch and check": {
         "listen": "Print events as they happen, or run a command for each.",
         "top": "Show what the server does: rates, hottest paths, listeners, storage.",
-        "log": "List the kept versions of a path, newest first.",
+        "log": "List what happened to a path, newest first.",
         "verify": "Check the audit chain of a path.",
         "anchor": "Print a line that names the newest row of the audit log.",
     },

@@ -218,7 +218,7 @@ def test_versions_are_listed_got_compared_put_back_and_purged(start_core, tmp_pa
     program = talking_to(core, tmp_path)
     for text in ("one", "two", "three"):
         program.ok("put", "v", "--text", text)
-    rows = [json.loads(line) for line in program.ok("log", "v", "--json").splitlines()]
+    rows = [json.loads(line) for line in program.ok("log", "v", "--kept", "--json").splitlines()]
     assert [row["event"] for row in rows] == [2, 1]
     assert program.ok("get", "v", "--at", "1") == b"one"
     program.ok("get", "v", "--at", rows[0]["time"], "-o", "old")
@@ -235,6 +235,55 @@ def test_versions_are_listed_got_compared_put_back_and_purged(start_core, tmp_pa
     assert program("log", "v").code == 4
     program.ok("put", "v", "--text", "again")
     assert program("get", "v", "--at", "1").out in (b"", b"again")
+
+
+def test_log_tells_each_write_and_what_can_still_be_read(start_core, tmp_path):
+    core = start_core(tmp_path / "kept", env={"ELASTIK_HISTORY": "home/*=2"})
+    program = talking_to(core, tmp_path)
+    for text in ("one", "two", "three"):
+        program.ok("put", "v", "--text", text, "--type", "text/x-v")
+    program.ok("post", "v", "--text", "!")
+    rows = [json.loads(line) for line in program.ok("log", "v", "--json").splitlines()]
+    assert [(row["event"], row["action"], row["state"], row["size"]) for row in rows] == [
+        (4, "append", "current", 6), (3, "put", "kept", 5), (2, "put", "kept", 3),
+        (1, "put", "gone", 3),
+    ]  # fmt: skip
+    head = json.loads(program.ok("head", "v", "--json"))
+    assert rows[0]["etag"] == head["etag"].strip('"')
+    assert {row["type"] for row in rows} == {"text/x-v"}
+    for row in rows[1:]:
+        assert program("get", "v", "--at", str(row["event"])).code == (
+            0 if row["state"] == "kept" else 4
+        )
+    fields = program.ok("log", "v", "-c", "1").decode().rstrip("\n").split("\t")
+    assert [fields[0], *fields[2:5], fields[6]] == ["4", "append", "current", "6", "home/v"]
+    code, screen = program.on_terminal("log", "v", "--color", "never")
+    assert (code, len(screen.splitlines())) == (0, 5)
+    program.ok("rm", "v")
+    program.ok("put", "v", "--text", "again")
+    lives = [json.loads(line) for line in program.ok("log", "v", "--json").splitlines()]
+    assert [(row["action"], row["state"]) for row in lives] == [
+        ("put", "current"), (None, "kept"), (None, "kept"),
+    ]  # fmt: skip
+
+
+def test_log_of_many_events_goes_page_by_page(alone, core):
+    lines = "".join(
+        f'{{"op":"append","path":"/home/long","body":"{n % 10}"}}\n' for n in range(2100)
+    )
+    core.put("/home/long", b"")
+    reply = core.request("POST", "/proc/batch", lines.encode())
+    assert reply.status == 200, reply
+    events = [int(line.split("\t")[0]) for line in alone.ok("log", "long").decode().splitlines()]
+    assert events == list(range(2101, 0, -1))
+    assert len(alone.ok("log", "long", "-c", "1500").splitlines()) == 1500
+
+
+def test_log_says_what_has_none(elastik):
+    elastik.ok("put", "tmp/logged", "--text", "x")
+    ended = elastik("log", "tmp/logged")
+    assert (ended.code, "not audited" in ended.err) == (1, True)
+    assert elastik("log", "nothing/logged").code == 4
 
 
 def test_top_counts_what_happens(alone):
