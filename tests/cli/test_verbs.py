@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,43 @@ def test_cp_takes_type_and_headers_along(elastik):
     assert elastik("cp", "cp/a", "cp/b", "--create-only").code == 6
     assert elastik("cp", "cp/nothing", "cp/c").code == 4
     assert elastik("cp", "cp/a", "cp/a").code == 2
+
+
+def test_cp_and_mv_only_the_version_that_was_seen(elastik):
+    def etag(path):
+        return json.loads(elastik.ok("head", path, "--json"))["etag"].strip('"')
+
+    for path in ("pin/a", "pin/b", "pin/c"):
+        elastik.ok("put", path, "--text", path)
+    old = etag("pin/a")
+    elastik.ok("put", "pin/a", "--text", "newer")
+    for verb in ("cp", "mv"):
+        assert elastik(verb, "pin/a", "pin/new", "--if-match", old).code == 6
+        assert elastik(verb, "pin/a", "pin/b", "--target-if-match", old).code == 6
+        assert elastik(verb, "-r", "pin", "pun", "--if-match", old).code == 2
+    assert elastik.ok("get", "pin/b") == b"pin/b"
+    assert elastik("get", "pin/new").code == 4
+    assert elastik.ok("cp", "pin/a", "pin/new", "--if-match", etag("pin/a")) == b"1\n"
+    both = ("--if-match", etag("pin/a"), "--target-if-match", etag("pin/b"))
+    assert elastik.ok("mv", "pin/a", "pin/b", *both) == b"1\n"
+    assert (elastik.ok("get", "pin/b"), elastik("get", "pin/a").code) == (b"newer", 4)
+    taken = elastik("cp", "pin/b", "pin/c", "--create-only", "--if-match", etag("pin/b"))
+    assert taken.code == 6
+    assert elastik("cp", "pin/none", "pin/x", "--if-match", old).code in (4, 6)
+
+
+def test_a_condition_is_never_dropped_for_an_older_server(published, tmp_path):
+    """8.3 has no COPY; a copy by GET and PUT would not keep the promise."""
+    core = published.start(tmp_path / "old-store")
+    try:
+        old = talking_to(core, tmp_path)
+        old.ok("put", "pin", "--text", "x")
+        ended = old("cp", "pin", "pan", "--if-match", "hmac-0")
+        assert ended.code == 3, ended
+        assert "needs a server with COPY" in ended.err
+        assert old("get", "pan").code == 4
+    finally:
+        core.kill()
 
 
 def test_cp_and_mv_whole_prefixes(alone):
@@ -235,6 +273,21 @@ def test_versions_are_listed_got_compared_put_back_and_purged(start_core, tmp_pa
     assert program("log", "v").code == 4
     program.ok("put", "v", "--text", "again")
     assert program("get", "v", "--at", "1").out in (b"", b"again")
+
+
+def test_tree_shows_sizes_and_ages_left_of_the_names(elastik):
+    elastik.ok("put", "grown/a", "--text", "x" * 2048)
+    elastik.ok("put", "grown/b/c", "--text", "12345")
+    lines = elastik.ok("tree", "-l", "grown").decode().splitlines()
+    assert lines[0] == " " * 13 + "home/grown"
+    assert re.fullmatch(r"  2\.0K +\d+[sm]  ├── a", lines[1])
+    assert lines[2] == " " * 13 + "└── b"
+    assert re.fullmatch(r"     5 +\d+[sm]      └── c", lines[3])
+    rows = [json.loads(line) for line in elastik.ok("tree", "-l", "grown", "--json").splitlines()]
+    assert [(row["path"], row["size"]) for row in rows] == [
+        ("home/grown/a", 2048),
+        ("home/grown/b/c", 5),
+    ]
 
 
 def test_log_tells_each_write_and_what_can_still_be_read(start_core, tmp_path):
