@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 
 import pytest
 from hypothesis import given
@@ -249,6 +250,19 @@ def test_doctor_finds_what_is_wrong(bare, elastik):
     failed = [r for r in map(json.loads, ended.lines) if r["state"] == "fail"]
     assert (ended.code, [r["check"] for r in failed]) == (1, ["server"])
     assert failed[0]["next"] == "elastik run"
+
+
+def test_doctor_asks_the_coap_door(start_core, tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+        program = talking_to(start_core(env={"ELASTIK_COAP_PORT": None}), tmp_path)
+        mute = program.with_env(ELASTIK_COAP_PORT=port)("doctor", "--json")
+    talks = talking_to(start_core(tmp_path / "b", env={"ELASTIK_COAP_PORT": port}), tmp_path)
+    heard = talks.with_env(ELASTIK_COAP_PORT=port)("doctor", "--json")
+    for ended, state in ((mute, "skip"), (heard, "ok")):
+        rows = [row for row in map(json.loads, ended.lines) if row["check"] == "coap"]
+        assert [row["state"] for row in rows] == [state], ended
 
 
 def test_versions_are_listed_got_compared_put_back_and_purged(start_core, tmp_path):
