@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -76,6 +74,8 @@ def patch_of(
     changes: Mapping[str, Any] | list[Any], if_match: str | None
 ) -> tuple[bytes, dict[str, str]]:
     """Body and headers of a PATCH."""
+    import json
+
     merge = isinstance(changes, Mapping)
     kind = "application/merge-patch+json" if merge else "application/json-patch+json"
     sent = {"Content-Type": kind}
@@ -87,12 +87,16 @@ def patch_of(
 
 def batch_of(operations: Iterable[Operation]) -> tuple[bytes, dict[str, str]]:
     """Body and headers of a batch."""
+    import json
+
     lines = [json.dumps(_line(operation)) for operation in operations]
     return "\n".join(lines).encode("utf-8"), {"Content-Type": "application/jsonl"}
 
 
 def outcomes(body: bytes) -> list[Outcome]:
     """What a batch answered, in the order of its operations."""
+    import json
+
     found = [json.loads(line) for line in body.splitlines()]
     return [
         {
@@ -144,6 +148,8 @@ def pieces_of(body: Body) -> Iterator[bytes]:
 
 
 def _line(operation: Operation) -> dict[str, Any]:
+    import base64
+
     line: dict[str, Any] = {"op": operation["op"], "path": paths.canonical(operation["path"])}
     data = operation.get("data")
     if isinstance(data, str):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from datetime import datetime, timezone
-from typing import TypedDict
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, TypedDict
 
 from elastik import paths
 from elastik.responses import Written, etag_value
 from elastik.verbs import Verbs
 
-# The id of an event of the world's chain, an RFC 3339 time, or a time.
-At = int | str | datetime
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    # The id of an event of the world's chain, an RFC 3339 time, or a time.
+    At = int | str | datetime
+
 # The core answers with at most so many versions at a time.
 PAGE = 1000
 
@@ -64,6 +65,8 @@ class History(Verbs):
         world has no chain and gives nothing. NotFound when there is no such world.
         """
         self._need("history", "audit events page")
+        import json
+
         for line in self._lines(events_target(path, after, before, limit), path):
             yield json.loads(line)
 
@@ -75,8 +78,8 @@ class History(Verbs):
         self._need("history", "old versions")
         before = None
         while True:
-            found = [json.loads(line) for line in self._lines(history_target(path, before), path)]
-            yield from map(version, found)
+            found = [version(line) for line in self._lines(history_target(path, before), path)]
+            yield from found
             if len(found) < PAGE:
                 return
             before = found[-1]["seq"]
@@ -95,9 +98,13 @@ class History(Verbs):
         return {"status": response.status, "etag": response.etag}
 
 
-def version(line: Version) -> Version:
+def version(line: bytes) -> Version:
     """A line of the core with its ETag as everywhere else, in quotes."""
-    return {**line, "etag": etag_value(line["etag"]) or ""}
+    import json
+
+    found: Version = json.loads(line)
+    found["etag"] = etag_value(found["etag"]) or ""
+    return found
 
 
 def events_target(path: str, after: int | None, before: int | None, limit: int | None) -> str:
@@ -105,7 +112,7 @@ def events_target(path: str, after: int | None, before: int | None, limit: int |
     if after is not None and before is not None:
         raise ValueError("after and before exclude each other")
     asked = {"after": after, "before": before, "limit": limit}
-    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    query = "&".join(f"{name}={value}" for name, value in asked.items() if value is not None)
     return f"/proc/audit{paths.target(path)}/events" + (f"?{query}" if query else "")
 
 
@@ -117,6 +124,8 @@ def history_target(path: str, before: int | None = None) -> str:
 
 def version_target(path: str, at: At) -> str:
     """Target of the version in force at an event or a time; a naive time is local, as usual."""
-    if isinstance(at, datetime):
+    if not isinstance(at, (int, str)):
+        from datetime import timezone
+
         at = at.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
-    return f"/proc/history{paths.target(path)}?at={quote(str(at), safe='')}"
+    return f"/proc/history{paths.target(path)}?at={paths.quote(str(at))}"

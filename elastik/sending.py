@@ -98,6 +98,17 @@ def put_headers(
     return sent
 
 
+def post_headers(
+    if_match: str | None, offset: int | None, headers: Mapping[str, str] | None
+) -> dict[str, str]:
+    """The headers of a POST from its keywords."""
+    sent = dict(headers or {})
+    if offset is not None:
+        sent["X-Append-Offset"] = str(offset)
+    validator = etag_value(if_match)
+    return sent if validator is None else {**sent, "If-Match": validator}
+
+
 def delete_headers(if_match: str | None, purge: bool) -> dict[str, str]:
     """The headers of a DELETE from its keywords."""
     validator = etag_value(if_match)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -12,13 +11,15 @@ from typing import TYPE_CHECKING, Any, cast, overload
 from elastik import paths
 from elastik.errors import NotFound, Unsupported, error_for
 from elastik.headers import reject_wire_headers
-from elastik.responses import ByteStream, Response, WorldMeta, Written, etag_value
+from elastik.remembered import Remembered
+from elastik.responses import ByteStream, Response, WorldMeta, Written
 from elastik.sending import (
     SINCE,
     Data,
     body_of,
     delete_headers,
     get_headers,
+    post_headers,
     put_headers,
     version_of,
 )
@@ -40,9 +41,6 @@ _log.addHandler(logging.NullHandler())
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _KEYED = frozenset({"POST", "PATCH", "COPY", "MOVE"})
 _LONGEST_PAUSE_S = 10.0
-# Bodies remembered for get_cached: a few, and none that is large.
-_CACHED_WORLDS = 256
-_CACHED_BODY = 1 << 20
 
 
 class Verbs:
@@ -77,8 +75,7 @@ class Verbs:
         self._lacks: set[str] = set()
         # A core counts its requests: an answer with a lower number comes from a new process.
         self._newest_request = 0
-        self._etag_cache: dict[str, tuple[str, bytes]] = {}
-        self._cache_lock = threading.Lock()
+        self._remembered = Remembered()
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -252,7 +249,7 @@ class Verbs:
             ttl=ttl,
         )
         response = self._checked("PUT", path, body, sent)
-        self._remember(path, response.etag, body if isinstance(body, bytes) else None)
+        self._remembered.set(path, response.etag, body)
         return {"status": response.status, "etag": response.etag}
 
     def post(
@@ -270,12 +267,7 @@ class Verbs:
         not interleave (PreconditionFailed; ignored by a core before 9). Never delivered twice by
         this client. Raises NotFound when there is nothing to append to.
         """
-        sent = dict(headers or {})
-        if offset is not None:
-            sent["X-Append-Offset"] = str(offset)
-        validator = etag_value(if_match)
-        if validator is not None:
-            sent["If-Match"] = validator
+        sent = post_headers(if_match, offset, headers)
         response = self._checked("POST", path, body_of(data, "post"), sent)
         self.clear_cache(path)
         return {"status": response.status, "etag": response.etag}
@@ -331,7 +323,7 @@ class Verbs:
         if response.status == 304:
             return None
         if range is None and if_range is None:
-            self._remember(path, response.etag, response.body)
+            self._remembered.set(path, response.etag, response.body)
         return response.body
 
     def stream(
@@ -454,22 +446,9 @@ class Verbs:
         if not self._knows(capability):
             raise Unsupported(f"this core has no {what}")
 
-    def _remember(self, path: str, etag: str, body: bytes | None) -> None:
-        key = paths.with_namespace(path)
-        with self._cache_lock:
-            self._etag_cache.pop(key, None)
-            if etag and body is not None and len(body) <= _CACHED_BODY:
-                while len(self._etag_cache) >= _CACHED_WORLDS:
-                    self._etag_cache.pop(next(iter(self._etag_cache)))
-                self._etag_cache[key] = (etag, body)
-
     def clear_cache(self, path: str | None = None) -> None:
         """Forget the body remembered for `get_cached`, of one world or of all."""
-        with self._cache_lock:
-            if path is None:
-                self._etag_cache.clear()
-            else:
-                self._etag_cache.pop(paths.with_namespace(path), None)
+        self._remembered.forget(path)
 
 
 def _is_conditional(headers: Mapping[str, str]) -> bool:

@@ -299,7 +299,7 @@ class SimulatedBoard:
         self._send(self._piece(message, answer))
 
     def _piece(self, message: Message, answer: Message) -> Message:
-        block = message.block(BLOCK2)
+        block = message.sound_block(BLOCK2)
         if block is None and len(answer.payload) + 40 <= self.behaviour.mtu:
             return answer
         szx = messages.szx_for(self.behaviour.mtu - 40)
