@@ -130,9 +130,10 @@ class Board:
         """The line is gone."""
         self.now, self.plugged_in = now, False
         self._ping_at = self._discover_at = NEVER
+        # First the failures: a failed registration would ask for a next one.
+        self.talker.fail_all("down", now)
         for observer in self.observers.values():
             observer.stop()
-        self.talker.fail_all("down", now)
         self._become("down")
 
     def received(self, data: bytes, now: float) -> None:
