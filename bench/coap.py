@@ -103,7 +103,7 @@ def libcoap() -> Iterator[int]:
     try:
         time.sleep(0.3)
         with Peer(("127.0.0.1", port), token=None) as peer:
-            assert peer.ask(PUT, "example_data", b"x" * 100).code == "2.04"
+            assert peer.ask(PUT, "example_data", b"x" * 100).code.startswith("2")
         yield port
     finally:
         server.kill()
