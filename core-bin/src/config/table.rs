@@ -111,6 +111,13 @@ pub const SETTINGS: &[Setting] = &[
         "how long worlds live after a PUT: PATTERN=90s, =12h or =30d, by commas",
     ),
     plain(
+        "scrub-pause",
+        "ELASTIK_SCRUB_PAUSE",
+        "86400",
+        "seconds",
+        "between two checks of all worlds in the background; 0 is none",
+    ),
+    plain(
         "max-group-worlds",
         "ELASTIK_MAX_GROUP_WORLDS",
         "10000",

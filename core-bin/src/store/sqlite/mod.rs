@@ -14,6 +14,7 @@ mod objects;
 pub mod offline;
 pub mod pages;
 mod prune;
+mod quarantine;
 pub mod raw;
 mod readers;
 mod reserve;

@@ -116,7 +116,10 @@ impl SqliteStore {
     }
 
     /// A small transaction of the store's own housekeeping.
-    fn turn(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Refusal> {
+    pub(super) fn turn(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), Refusal> {
         let writer = self.writer();
         let db = &writer.db;
         let run = || {
