@@ -110,6 +110,11 @@ pub const SETTINGS: &[Setting] = &[
         "rules",
         "how long worlds live after a PUT: PATTERN=90s, =12h or =30d, by commas",
     ),
+    switch(
+        "read-only",
+        "ELASTIK_READ_ONLY",
+        "serve a copy or a backup; nothing durable is written",
+    ),
     plain(
         "scrub-pause",
         "ELASTIK_SCRUB_PAUSE",

@@ -61,6 +61,8 @@ pub struct Settings {
     /// Heads and small bodies kept in memory.
     pub cache_bytes: usize,
     pub cache_entries: usize,
+    /// Serve what is there and write nothing durable.
+    pub read_only: bool,
     /// How long the scrub rests between two passes; none: it does not run.
     pub scrub_pause: Option<Duration>,
     /// Told in a line each: what a start has to say before the doors open.
@@ -111,6 +113,7 @@ impl Engine {
             rules: settings.rules.clone(),
             cache_bytes: settings.cache_bytes,
             cache_entries: settings.cache_entries,
+            read_only: settings.read_only,
             announce: settings.announce,
         };
         let (store, numbers) = SqliteStore::open(&options).map_err(StartError)?;
@@ -148,7 +151,8 @@ impl Engine {
         let beside = spawn("checkpoint").spawn(move || checkpoints.run())?;
         let writer = spawn("writer").spawn(move || works.run(waker))?;
         self.threads().extend([writer, beside]);
-        if let Some(pause) = inner.settings.scrub_pause {
+        let pause = inner.settings.scrub_pause.filter(|_| !inner.settings.read_only);
+        if let Some(pause) = pause {
             let (scrub, store) = (inner.scrub.clone(), inner.store.clone());
             let announce = inner.settings.announce;
             let thread = spawn("scrub").spawn(move || scrub.run(&store, pause, announce))?;
