@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::judge::Limits;
@@ -70,6 +71,8 @@ pub struct SqliteStore {
     wal_pages: Arc<AtomicU64>,
     /// Why nothing durable is written any more.
     stopped: OnceLock<Arc<str>>,
+    /// Held from before a checkpoint until its outcome is known to `stopped`.
+    checkpointing: Mutex<()>,
     file: PathBuf,
     reserve: Reserve,
     _lock: lock::WriterLock,
@@ -129,6 +132,7 @@ impl SqliteStore {
             bytes: AtomicU64::new(row.bytes),
             wal_pages,
             stopped: OnceLock::new(),
+            checkpointing: Mutex::default(),
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),
             reserve,
             file,
@@ -238,7 +242,11 @@ impl SqliteStore {
         if self.stopped().is_some() {
             return Ok(());
         }
-        wal::truncate_or_make_room(&self.writer().db, &self.reserve).map_err(|e| e.to_string())
+        let db = &self.writer().db;
+        wal::truncate_or_make_room(db, &self.reserve)
+            .and_then(|()| db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false))
+            .map(|_| ())
+            .map_err(|e| e.to_string())
     }
 
     /// Runs the writes in one transaction. A full disk, or a write that was refused half-way, fails

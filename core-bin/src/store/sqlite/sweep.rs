@@ -118,6 +118,9 @@ impl SqliteStore {
     /// A small transaction of the store's own housekeeping.
     fn turn(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Refusal> {
         let writer = self.writer();
+        if let Some(why) = self.stopped() {
+            return Err(Refusal::Stopped(why));
+        }
         let db = &writer.db;
         let run = || {
             db.pragma_update(None, "synchronous", "NORMAL")?;
