@@ -110,6 +110,9 @@ impl SqliteStore {
         let file = options.data_dir.join(FILE);
         let key = ring.current().clone();
         let (mut db, row) = schema::open(&file, &key)?;
+        // Only a checkpoint that succeeded lets the WAL go, in `close` (see `wal`).
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(|e| e.to_string())?;
         let reserve = Reserve::of(options.data_dir);
         wal::truncate_or_make_room(&db, &reserve)
             .map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
@@ -145,9 +148,16 @@ impl SqliteStore {
 
     /// First commit of a start: moves the high-water mark and dooms what broken uploads left.
     fn begin_life(&self, numbers: &Numbers) -> Result<(), String> {
-        sweep::doom_staged(&self.writer().db).map_err(|e| e.to_string())?;
+        let doom = || sweep::doom_staged(&self.writer().db);
+        let full = |error: &rusqlite::Error| trouble(error) == Trouble::Full;
+        match doom().or_else(|e| if full(&e) && self.reserve.give_up() { doom() } else { Err(e) }) {
+            // On a disk that is full to the last byte reads go on; the next start dooms the rest.
+            Err(error) if !full(&error) => return Err(error.to_string()),
+            _ => {}
+        }
         match self.commit(&[], numbers).fate {
             Fate::Committed => Ok(()),
+            Fate::RolledBack if !self.reserve.is_held() => Ok(()),
             Fate::RolledBack => Err("the first commit was refused: is the disk full?".to_owned()),
             Fate::Unknown(why) => Err(why),
         }

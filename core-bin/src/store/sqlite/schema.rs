@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
 use crate::audit::keys::AuditKey;
@@ -140,8 +139,6 @@ fn tune(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "fullfsync", true)?;
     db.pragma_update(None, "checkpoint_fullfsync", true)?;
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
-    // Only a checkpoint that succeeded lets the WAL go, in `close` (see `wal`).
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     db.pragma_update(None, "secure_delete", false)?;
     db.pragma_update(None, "cache_size", -8192)?;
     db.set_prepared_statement_cache_capacity(64);
