@@ -10,6 +10,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PYTHON  := .venv/bin/python
 CORE    := core-bin/target/release/elastik-core
 CARGO   := cd core-bin && cargo
+# What the core is built with besides: FEATURES='--features dtls' needs the system's OpenSSL.
+FEATURES ?=
 SOURCES := core-bin/Cargo.toml core-bin/Cargo.lock $(shell find core-bin/src -name '*.rs')
 INSTALL := -m pip install -q -c constraints.txt
 
@@ -33,7 +35,7 @@ build: .venv/.ready $(CORE) ## Make .venv (command, SDK, developer tools) and th
 
 # cargo leaves an unchanged binary alone; touching it tells make that it was asked.
 $(CORE): $(SOURCES)
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked $(FEATURES)
 	touch $@
 
 demo: build ## Show what Elastik does, on real input, in under a minute.
@@ -46,11 +48,11 @@ lint: build ## Check format, style and types of Python and Rust.
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	$(CARGO) fmt --check
-	$(CARGO) clippy --release --all-targets --locked -- -D warnings
+	$(CARGO) clippy --release --all-targets --locked $(FEATURES) -- -D warnings
 
 # The release profile shares its dependencies with `make build`: SQLite is compiled once.
 core-test: build
-	$(CARGO) test --release --locked -q
+	$(CARGO) test --release --locked -q $(FEATURES)
 
 pytest: build try-peers
 	$(PYTHON) -m pytest
@@ -63,6 +65,7 @@ bench: build peers ## Measure the core beside the published one.
 	$(PYTHON) bench/durable_put.py
 	$(PYTHON) bench/wire.py --seconds 1
 	$(PYTHON) bench/command.py
+	$(PYTHON) bench/coap.py --seconds 1
 	$(PYTHON) bench/serial_line.py
 
 docs: build ## Write again what is generated: reference pages, man pages, completions.

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING
 
-from elastik.commits import Commits
 from elastik.errors import NotFound
 from elastik.formats import Formats
 from elastik.hierarchy import Hierarchy
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Elastik"]
 
 
-class Elastik(Tracing, Formats, Hierarchy, Commits, MutableMapping[str, bytes]):  # type: ignore[misc]
+class Elastik(Tracing, Formats, Hierarchy, MutableMapping[str, bytes]):  # type: ignore[misc]
     """A client of one core.
 
     >>> e = Elastik("http://127.0.0.1:3105", "write-token")  # doctest: +SKIP

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from elastik import paths
-from elastik.errors import Unsupported, error_for
 from elastik.responses import Written, etag_value
+from elastik.sending import Data, body_of, put_headers
 from elastik.verbs import Verbs
+
+if TYPE_CHECKING:
+    from elastik.transport import Body
+
+BATCH = "/proc/batch"
 
 
 class Operation(TypedDict, total=False):
@@ -51,14 +54,7 @@ class Commits(Verbs):
         (RFC 6902: operations in order, all or none).
         """
         self._need("patch", "PATCH")
-        merge = isinstance(changes, Mapping)
-        kind = "application/merge-patch+json" if merge else "application/json-patch+json"
-        sent = {"Content-Type": kind}
-        validator = etag_value(if_match)
-        if validator is not None:
-            sent["If-Match"] = validator
-        body = json.dumps(changes, ensure_ascii=False).encode("utf-8")
-        response = self._checked("PATCH", path, body, sent)
+        response = self._checked("PATCH", path, *patch_of(changes, if_match))
         self.clear_cache(path)
         return {"status": response.status, "etag": response.etag}
 
@@ -69,31 +65,91 @@ class Commits(Verbs):
         core's limit for one commit (10,000 worlds, 64 MiB) is exceeded.
         """
         self._need("batch", "batches")
-        lines = [json.dumps(_line(operation)) for operation in operations]
-        sent = {"Content-Type": "application/jsonl"}
-        target = "/proc/batch"
-        response = self._request("POST", target, target, "\n".join(lines).encode("utf-8"), sent)
-        if not response.ok:
-            raise error_for(
-                response.status, response.body, method="POST", path=target, headers=response.headers
-            )
+        response = self._checked_page("POST", BATCH, BATCH, *batch_of(operations))
         self.clear_cache()
-        found = [json.loads(line) for line in response.body.splitlines()]
-        return [
-            {
-                "path": item["path"],
-                "status": item["status"],
-                "etag": etag_value(item.get("etag")) or "",
-            }
-            for item in found
-        ]
+        return outcomes(response.body)
 
-    def _need(self, capability: str, what: str) -> None:
-        if not self._knows(capability):
-            raise Unsupported(f"this core has no {what}")
+
+def patch_of(
+    changes: Mapping[str, Any] | list[Any], if_match: str | None
+) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a PATCH."""
+    import json
+
+    merge = isinstance(changes, Mapping)
+    kind = "application/merge-patch+json" if merge else "application/json-patch+json"
+    sent = {"Content-Type": kind}
+    validator = etag_value(if_match)
+    if validator is not None:
+        sent["If-Match"] = validator
+    return json.dumps(changes, ensure_ascii=False).encode("utf-8"), sent
+
+
+def batch_of(operations: Iterable[Operation]) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a batch."""
+    import json
+
+    lines = [json.dumps(_line(operation)) for operation in operations]
+    return "\n".join(lines).encode("utf-8"), {"Content-Type": "application/jsonl"}
+
+
+def outcomes(body: bytes) -> list[Outcome]:
+    """What a batch answered, in the order of its operations."""
+    import json
+
+    found = [json.loads(line) for line in body.splitlines()]
+    return [
+        {
+            "path": item["path"],
+            "status": item["status"],
+            "etag": etag_value(item.get("etag")) or "",
+        }
+        for item in found
+    ]
+
+
+def puts_of(items: Mapping[str, Data], **keywords: Any) -> list[Operation]:
+    """PUTs with the keywords of `Elastik.put` as operations of one batch."""
+    known = put_headers.__kwdefaults__ or {}
+    options = {name: keywords.pop(name) for name in list(keywords) if name in known}
+    extra = keywords.pop("headers", None)
+    return [_put(path, data, extra, keywords, options) for path, data in items.items()]
+
+
+def _put(
+    path: str,
+    data: Data,
+    extra: Mapping[str, str] | None,
+    meta: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Operation:
+    headers = put_headers(isinstance(data, str), extra, meta, **options)
+    body = body_of(data, "put")
+    operation: Operation = {
+        "op": "put",
+        "path": path,
+        # One request holds the whole batch, so a file or an iterable is read here.
+        "data": body if isinstance(body, bytes) else b"".join(pieces_of(body)),
+        "content_type": headers.pop("Content-Type"),
+    }
+    if "If-Match" in headers:
+        operation["if_match"] = headers.pop("If-Match")
+    if "If-None-Match" in headers:
+        operation["if_none_match"] = headers.pop("If-None-Match")
+    operation["headers"] = headers
+    return operation
+
+
+def pieces_of(body: Body) -> Iterator[bytes]:
+    """The pieces of a streamed body."""
+    from elastik.transport import pieces
+
+    return pieces(body)  # type: ignore[arg-type]
 
 
 def _line(operation: Operation) -> dict[str, Any]:
+    import base64
+
     line: dict[str, Any] = {"op": operation["op"], "path": paths.canonical(operation["path"])}
     data = operation.get("data")
     if isinstance(data, str):

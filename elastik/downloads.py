@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING
 
 from elastik.errors import ElastikError, Unreachable
 
@@ -23,14 +24,13 @@ def download(client: Verbs, path: str, file: str, tries: int) -> int:
         except Unreachable:
             if attempt >= tries:
                 raise
-            time.sleep(min(0.1 * 2**attempt, 5.0))
-    os.replace(part, file)
-    _forget(part)
+            time.sleep(pause_before(attempt))
+    finished(part, file)
     return size
 
 
 def _fetch(client: Verbs, path: str, part: str) -> int:
-    have, etag = _state(part)
+    have, etag = state(part)
     try:
         source = client.stream(
             path, range=(have, None) if have else None, if_range=etag if have else None
@@ -40,17 +40,13 @@ def _fetch(client: Verbs, path: str, part: str) -> int:
         if exc.status == 416 and have and client.head(path).get("etag") == etag:
             return have
         if exc.status == 416 and have:
-            _forget(part)
+            forget(part)
             os.unlink(part)
             return _fetch(client, path, part)
         raise
     with source:
         start = have if source.status == 206 else 0
-        with open(part + ".etag", "w", encoding="ascii") as note:
-            note.write(source.etag)
-        with open(part, "r+b" if start else "wb") as out:
-            out.truncate(start)
-            out.seek(start)
+        with receiving(part, source.etag, start) as out:
             for piece in source:
                 out.write(piece)
             out.flush()
@@ -58,7 +54,29 @@ def _fetch(client: Verbs, path: str, part: str) -> int:
             return out.tell()
 
 
-def _state(part: str) -> tuple[int, str]:
+@contextlib.contextmanager
+def receiving(part: str, etag: str, start: int) -> Iterator[IO[bytes]]:
+    """The part's file, open for bytes of this version from `start` on."""
+    with open(part + ".etag", "w", encoding="ascii") as note:
+        note.write(etag)
+    with open(part, "r+b" if start else "wb") as out:
+        out.truncate(start)
+        out.seek(start)
+        yield out
+
+
+def finished(part: str, file: str) -> None:
+    """The part is the whole."""
+    os.replace(part, file)
+    forget(part)
+
+
+def pause_before(attempt: int) -> float:
+    """Seconds to wait after so many attempts that broke."""
+    return float(min(0.1 * 2**attempt, 5.0))
+
+
+def state(part: str) -> tuple[int, str]:
     """Bytes that are there and the ETag they belong to; (0, "") unless both are known."""
     try:
         with open(part + ".etag", encoding="ascii") as note:
@@ -69,6 +87,7 @@ def _state(part: str) -> tuple[int, str]:
     return (size, etag) if etag else (0, "")
 
 
-def _forget(part: str) -> None:
+def forget(part: str) -> None:
+    """What is there is of no version any more."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(part + ".etag")

@@ -247,7 +247,8 @@ class FakeCore:
                 if event[0] > int(after):
                     stream.offer(event)
         self._listeners.add(stream)
-        return 200, {"content-type": "text/event-stream", "cache-control": "no-cache"}, stream
+        answered = {"content-type": "text/event-stream", "cache-control": "no-cache"}
+        return 200, {**answered, "x-last-event-id": str(self._newest)}, stream
 
 
 class FakeStream:

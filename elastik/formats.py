@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, overload
 
-from elastik import paths
+from elastik import bodies, paths
 from elastik.errors import ElastikError, NotFound, error_for
 from elastik.responses import Written
 from elastik.verbs import Verbs
@@ -83,9 +83,7 @@ class Formats(Verbs):
         self, path: str, value: Any, *, ensure_ascii: bool = False, **kwargs: Any
     ) -> Written:
         """PUT a value as ``application/json``."""
-        import json
-
-        body = json.dumps(value, ensure_ascii=ensure_ascii).encode("utf-8")
+        body = bodies.json_of(value, ensure_ascii)
         return self.put(path, body, content_type="application/json", **kwargs)
 
     def get_json(
@@ -115,15 +113,9 @@ class Formats(Verbs):
 
     def put_gzip(self, path: str, data: bytes | str, **kwargs: Any) -> Written:
         """PUT compressed, with ``Content-Encoding: gzip`` and the type of the plain data."""
-        import gzip
-
-        plain = data.encode("utf-8") if isinstance(data, str) else data
-        if not isinstance(plain, bytes):
-            raise TypeError(f"put_gzip() data must be str or bytes, not {type(data).__name__}")
-        text = isinstance(data, str)
-        kind = "text/plain; charset=utf-8" if text else "application/octet-stream"
+        packed, kind = bodies.gzip_of(data)
         kwargs.setdefault("content_type", kind)
-        return self.put(path, gzip.compress(plain), content_encoding="gzip", **kwargs)
+        return self.put(path, packed, content_encoding="gzip", **kwargs)
 
     def get_gzip(self, path: str) -> bytes:
         """GET and decompress."""
@@ -133,21 +125,12 @@ class Formats(Verbs):
 
     def put_csv(self, path: str, rows: Iterable[Iterable[Any]], **kwargs: Any) -> Written:
         """PUT rows as ``text/csv`` (RFC 4180: comma, CRLF)."""
-        import csv
-        import io
-
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows(rows)
         kwargs.setdefault("content_type", "text/csv")
-        return self.put(path, text.getvalue(), **kwargs)
+        return self.put(path, bodies.csv_of(rows), **kwargs)
 
     def get_csv(self, path: str) -> list[builtins.list[str]]:
         """GET and parse CSV into rows of text."""
-        import csv
-        import io
-
-        # newline="" lets the reader see the line ends that stand inside quoted fields.
-        return builtins.list(csv.reader(io.StringIO(self.get_text(path), newline="")))
+        return bodies.rows_of(self.get_text(path))
 
     def put_struct(self, path: str, fmt: str, *values: Any, **kwargs: Any) -> Written:
         """PUT ``struct.pack(fmt, *values)``."""
@@ -166,8 +149,7 @@ class Formats(Verbs):
 
     def get_cached(self, path: str) -> bytes:
         """GET, but download again only what changed (If-None-Match with the last ETag)."""
-        with self._cache_lock:
-            known = self._etag_cache.get(paths.with_namespace(path))
+        known = self._remembered.get(path)
         if known is None:
             return self.get(path)
         body = self.get(path, if_none_match=known[0])
@@ -175,12 +157,7 @@ class Formats(Verbs):
 
     def diff(self, path: str, new_data: str) -> str:
         """Unified diff from the stored text to `new_data`; empty when they are equal."""
-        import difflib
-
-        old = self.get_text(path).splitlines(keepends=True)
-        new = new_data.splitlines(keepends=True)
-        lines = difflib.unified_diff(old, new, fromfile=f"{path}@old", tofile=f"{path}@new")
-        return "".join(lines)
+        return bodies.diff_of(path, self.get_text(path), new_data)
 
     def preview(
         self,
@@ -193,8 +170,6 @@ class Formats(Verbs):
         errors: str = "replace",
     ) -> str:
         """The first lines, shortened to `width` columns, from at most `max_bytes` bytes."""
-        import textwrap
-
         if max_bytes <= 0 or max_lines <= 0:
             return ""
         try:
@@ -204,10 +179,7 @@ class Formats(Verbs):
             if exc.status != 416:
                 raise
             return ""
-        return "\n".join(
-            textwrap.shorten(line, width=width, placeholder="...")
-            for line in body.decode(encoding, errors).splitlines()[:max_lines]
-        )
+        return bodies.preview_of(body, width, max_lines, encoding, errors)
 
     # -- questions -----------------------------------------------------------------------------
 
@@ -238,10 +210,9 @@ class Formats(Verbs):
         """
         page = f"/proc/audit/{paths.canonical(path)}/verify"
         response = self.request("HEAD", page)
-        if response.status == 200:
-            return response.headers.get("x-audit-valid") == "true"
-        if response.status in (204, 409):
-            return False
+        found = bodies.verdict(response)
+        if found is not None:
+            return found
         if response.status == 404 and self.exists(path):
             # The world is there, so it is the page that this core does not have.
             return False

@@ -8,11 +8,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from elastik import paths
-from elastik.errors import NotFound, PreconditionFailed, Unsupported, error_for
+from elastik.commits import Commits, puts_of
+from elastik.errors import NotFound, PreconditionFailed, Unsupported
 from elastik.headers import stored_headers
+from elastik.history import History
 from elastik.responses import Entry, Written
 from elastik.sending import Data
-from elastik.verbs import Verbs
+from elastik.trees import (
+    OldEntries,
+    check_depth,
+    count_of,
+    destination,
+    entries_target,
+    entry_of,
+    fixed,
+    receipts,
+    refuse_everything,
+    transferred,
+)
 
 if TYPE_CHECKING:
     from elastik.worlds import WorldReader, WorldWriter
@@ -23,7 +36,7 @@ Paths = list[str]
 Sizes = dict[str, int]
 
 
-class Hierarchy(Verbs):
+class Hierarchy(Commits, History):
     """Directories that are only prefixes, and whole-tree operations on them."""
 
     def list_paths(self) -> Paths:
@@ -43,27 +56,10 @@ class Hierarchy(Verbs):
         """
         root = paths.canonical_prefix(prefix)
         if not self._knows("collections"):
-            return _old_entries(self._checked("GET", "/proc/du").body, root, depth)
-        return self._entries(root, depth)
-
-    def _entries(self, root: str, depth: int) -> Iterator[Entry]:
-        import json
-
-        query = f"?depth={depth}" if depth > 0 else ""
-        target = f"/proc/list/{paths.quote(root)}{query}"
-        answer = self._send("GET", target, None, {"Accept": "application/jsonl"})
-        if answer.status >= 400:
-            raise error_for(
-                answer.status, answer.read(), method="GET", path=target, headers=answer.headers
-            )
-        rest = b""
-        try:
-            for piece in answer.chunks():
-                *lines, rest = (rest + piece).split(b"\n")
-                for line in lines:
-                    yield json.loads(line)
-        finally:
-            answer.close()
+            older = map(OldEntries(root, depth).entry, self._lines("/proc/du", "/proc/du"))
+            return (entry for entry in older if entry is not None)
+        target = entries_target(root, depth)
+        return (entry_of(line) for line in self._lines(target, target))
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """(path, bytes) of each world at or below `prefix`, in byte order."""
@@ -82,8 +78,7 @@ class Hierarchy(Verbs):
 
         ``depth=1`` is like a directory listing, ``depth=-1`` like ``find``.
         """
-        if depth != -1 and depth < 1:
-            raise ValueError("depth must be >= 1, or -1 for all descendants")
+        check_depth(depth)
         root = paths.canonical_prefix(prefix)
         if depth == -1:
             return [path for path, _ in self.walk(root)]
@@ -124,16 +119,14 @@ class Hierarchy(Verbs):
         if not recursive:
             return int(self.delete(path))
         root = paths.canonical_prefix(path)
-        if not force and (not root or root in paths.NAMESPACES):
-            what = f"the whole namespace {root!r}" if root else "every path"
-            raise ValueError(f"rm(recursive=True) would delete {what}; pass force=True to confirm")
+        refuse_everything(root, force)
         count = None
         if root and root not in paths.RESERVED:
             count = self._whole_tree("DELETE", root, {})
         if count is not None:
             return count + self.delete(root)
         # Older cores, whole namespaces, and trees beyond the limit of one commit.
-        return sum(self.delete(target) for target in self.ls(root, depth=-1) if not _fixed(target))
+        return sum(self.delete(target) for target in self.ls(root, depth=-1) if not fixed(target))
 
     # -- copy and move -------------------------------------------------------------------------
 
@@ -189,7 +182,7 @@ class Hierarchy(Verbs):
             return self._move(source, target, overwrite, atomic)
         if not (source and target):
             raise ValueError("mv(recursive=True) needs a source and a destination prefix")
-        sent = {"Destination": paths.target(target), "Overwrite": "T" if overwrite else "F"}
+        sent = destination(target, overwrite)
         moved = self._whole_tree("MOVE", source, sent)
         if moved is not None:
             return moved + (self._is_there(source) and self._move(source, target, overwrite, False))
@@ -224,45 +217,41 @@ class Hierarchy(Verbs):
         if not self._knows("copy and move"):
             return None
         response = self.request(method, root, None, {"Depth": "infinity", **sent})
-        if response.status in (405, 413, 501):
-            return None
-        if response.status == 412:
-            raise FileExistsError(sent.get("Destination", root).lstrip("/"))
-        if response.status == 404:
-            return 0
-        if not response.ok:
-            raise error_for(
-                response.status, response.body, method=method, path=root, headers=response.headers
-            )
-        self.clear_cache()
-        return int(response.body or b"0")
+        count = count_of(response, method, root, sent)
+        if count:
+            self.clear_cache()
+        return count
 
     def _transfer(self, method: str, src: str, dst: str, overwrite: bool) -> Written | None:
         """COPY or MOVE by the core (RFC 4918 §9.8, §9.9); None when it cannot."""
         if not self._knows("copy and move"):
             return None
-        sent = {"Destination": paths.target(dst), "Overwrite": "T" if overwrite else "F"}
-        response = self.request(method, src, None, sent)
+        response = self.request(method, src, None, destination(dst, overwrite))
         if response.status in (405, 501):
             self._lacks.add("copy and move")
             return None
-        if response.status == 412 and not overwrite:
-            raise FileExistsError(paths.with_namespace(dst))
-        if not response.ok:
-            raise error_for(
-                response.status, response.body, method=method, path=src, headers=response.headers
-            )
+        done = transferred(response, method, src, dst, overwrite)
         self.clear_cache(src)
         self.clear_cache(dst)
-        # RFC 4918 says 204 where a PUT says 200: to the caller it is the same news.
-        return {"status": 200 if response.status == 204 else response.status, "etag": response.etag}
+        return done
 
     # -- many at once --------------------------------------------------------------------------
 
     def put_many(
-        self, items: Mapping[str, Data], *, max_workers: int = 4, **kwargs: Any
+        self,
+        items: Mapping[str, Data],
+        *,
+        max_workers: int = 4,
+        atomic: bool = False,
+        **kwargs: Any,
     ) -> dict[str, Written]:
-        """PUT each item, `max_workers` at a time; not one transaction. The first failure raises."""
+        """PUT each item, `max_workers` at a time; the first failure raises.
+
+        With `atomic` all of them are one commit, or nothing is done (see `batch` for its limits;
+        Unsupported on a core before 9).
+        """
+        if atomic:
+            return receipts(items, self.batch(puts_of(items, **kwargs)) if items else [])
         return _each(lambda path: self.put(path, items[path], **kwargs), items, max_workers)
 
     def get_many(self, paths: Iterable[str], *, max_workers: int = 4) -> dict[str, bytes]:
@@ -303,35 +292,6 @@ class Hierarchy(Verbs):
         from elastik.downloads import download
 
         return download(self, path, os.fspath(file), tries)
-
-
-def _fixed(path: str) -> bool:
-    """The delete ledger is append-only."""
-    return path == paths.LEDGER
-
-
-def _old_entries(text: bytes, root: str, depth: int) -> Iterator[Entry]:
-    """The lines of /proc/du as entries, directories once."""
-    last = ""
-    for line in text.decode("utf-8").split("\n"):
-        path, tab, size = line.rpartition("\t")
-        if not tab or not paths.under(path, root):
-            continue
-        shown = path if depth < 1 else _cut(path, root, depth)
-        if shown == path:
-            yield {"path": path, "size": int(size)}
-        elif shown != last:
-            yield {"path": shown}
-            last = shown
-
-
-def _cut(path: str, root: str, depth: int) -> str:
-    """`path`, or its virtual directory `depth` levels below `root`."""
-    if path == root:
-        return path
-    start = len(root) + 1 if root else 0
-    parts = path[start:].split("/")
-    return path if len(parts) <= depth else path[:start] + "/".join(parts[:depth]) + "/"
 
 
 def _each(

@@ -282,6 +282,7 @@ class _Run:
         )
         number = stream.headers.get("x-request-id", "")
         if inline or not number.isdecimal() or int(number) > before:
+            self.start_at(stream)
             return stream
         # An older core counts events from 1 after a restart: asked to go on behind the old
         # position it would be silent until its count passes that. Begin with its first one.
@@ -291,6 +292,12 @@ class _Run:
         self.bookmark.reset(0)
         return self.client.listen("*", last_event_id=0)
 
+    def start_at(self, stream: EventStream) -> None:
+        """Nothing is known yet: the position is where this stream begins, if the core tells it."""
+        if self.bookmark.position is None and stream.last_event_id.isdecimal():
+            self.bookmark.skip(int(stream.last_event_id))
+            self.bookmark.save()
+
     def delivery_of(self, event: Event) -> Delivery | None:
         """The work an event makes; None when there is none."""
         if event.get("event") == "lag":
@@ -298,6 +305,8 @@ class _Run:
             if "above the newest" in event.get("reason", ""):
                 # An older state of the store is back: its next numbers lie below our position.
                 self.bookmark.reset(None)
+                if self._stream is not None:
+                    self.start_at(self._stream)
             return None
         path = event.get("path", "")
         number = int(event["id"]) if event.get("id", "").isdecimal() else None

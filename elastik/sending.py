@@ -21,6 +21,9 @@ SINCE: dict[str, tuple[int, ...]] = {
     "several patterns": (9,),
     "batch": (9,),
     "patch": (9,),
+    "history": (9,),
+    "purge": (9,),
+    "lifetimes": (9,),
 }
 
 
@@ -64,8 +67,13 @@ def put_headers(
     if_match: str | None = None,
     if_none_match: str | None = None,
     create_only: bool = False,
+    delete_after: int | None = None,
 ) -> dict[str, str]:
     """The headers of a PUT from its keywords."""
+    if delete_after is not None and (
+        not isinstance(delete_after, int) or isinstance(delete_after, bool) or delete_after < 0
+    ):
+        raise ValueError(f"delete_after must be whole seconds, not {delete_after!r}")
     if isinstance(if_none_match, bool):
         raise TypeError("if_none_match must be an ETag; for `*` use create_only=True")
     if create_only and if_none_match is not None:
@@ -86,9 +94,28 @@ def put_headers(
         "Cache-Control": cache_control,
         "If-Match": etag_value(if_match),
         "If-None-Match": "*" if create_only else etag_value(if_none_match),
+        "X-Elastik-TTL": delete_after,
     }
     sent.update({name: str(value) for name, value in given.items() if value is not None})
     return sent
+
+
+def post_headers(
+    if_match: str | None, offset: int | None, headers: Mapping[str, str] | None
+) -> dict[str, str]:
+    """The headers of a POST from its keywords."""
+    sent = dict(headers or {})
+    if offset is not None:
+        sent["X-Append-Offset"] = str(offset)
+    validator = etag_value(if_match)
+    return sent if validator is None else {**sent, "If-Match": validator}
+
+
+def delete_headers(if_match: str | None, purge: bool) -> dict[str, str]:
+    """The headers of a DELETE from its keywords."""
+    validator = etag_value(if_match)
+    sent = {"If-Match": validator} if validator is not None else {}
+    return {**sent, "X-Elastik-Purge": "true"} if purge else sent
 
 
 def body_of(data: Data, method: str) -> Body:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from elastik import paths
-from elastik.errors import NotFound, error_for
+from elastik.errors import NotFound, Unsupported, error_for
 from elastik.headers import reject_wire_headers
-from elastik.responses import ByteStream, Response, WorldMeta, Written, etag_value
-from elastik.sending import SINCE, Data, body_of, get_headers, put_headers, version_of
+from elastik.remembered import Remembered
+from elastik.responses import ByteStream, Response, WorldMeta, Written
+from elastik.sending import (
+    SINCE,
+    Data,
+    body_of,
+    delete_headers,
+    get_headers,
+    post_headers,
+    put_headers,
+    version_of,
+)
 from elastik.settings import default_url, strongest_token
 
 if TYPE_CHECKING:
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from elastik.events import EventStream
+    from elastik.history import At
     from elastik.transport import Answer, Body, Transport
 
 _log = logging.getLogger("elastik")
@@ -31,9 +41,6 @@ _log.addHandler(logging.NullHandler())
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _KEYED = frozenset({"POST", "PATCH", "COPY", "MOVE"})
 _LONGEST_PAUSE_S = 10.0
-# Bodies remembered for get_cached: a few, and none that is large.
-_CACHED_WORLDS = 256
-_CACHED_BODY = 1 << 20
 
 
 class Verbs:
@@ -68,8 +75,7 @@ class Verbs:
         self._lacks: set[str] = set()
         # A core counts its requests: an answer with a lower number comes from a new process.
         self._newest_request = 0
-        self._etag_cache: dict[str, tuple[str, bytes]] = {}
-        self._cache_lock = threading.Lock()
+        self._remembered = Remembered()
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -213,6 +219,7 @@ class Verbs:
         if_match: str | None = None,
         if_none_match: str | None = None,
         create_only: bool = False,
+        delete_after: int | None = None,
         headers: Mapping[str, str] | None = None,
         **meta: Any,
     ) -> Written:
@@ -220,9 +227,12 @@ class Verbs:
 
         `data` is bytes, text (sent as UTF-8), a binary file or an iterable of bytes; the last two
         are streamed. Other keywords become ``X-Meta-*`` headers, which a core keeps when its
-        ELASTIK_PERSIST_HEADERS lists them. `create_only` is ``If-None-Match: *``.
+        ELASTIK_PERSIST_HEADERS lists them. `create_only` is ``If-None-Match: *``. After
+        `delete_after` seconds the core deletes the world (Unsupported on a core before 9).
         Raises PreconditionFailed, PayloadTooLarge, InsufficientStorage, Unauthorized, Unreachable.
         """
+        if delete_after is not None:
+            self._need("lifetimes", "lifetimes")
         body = body_of(data, "put")
         sent = put_headers(
             isinstance(data, str),
@@ -236,9 +246,10 @@ class Verbs:
             if_match=if_match,
             if_none_match=if_none_match,
             create_only=create_only,
+            delete_after=delete_after,
         )
         response = self._checked("PUT", path, body, sent)
-        self._remember(path, response.etag, body if isinstance(body, bytes) else None)
+        self._remembered.set(path, response.etag, body)
         return {"status": response.status, "etag": response.etag}
 
     def post(
@@ -256,12 +267,7 @@ class Verbs:
         not interleave (PreconditionFailed; ignored by a core before 9). Never delivered twice by
         this client. Raises NotFound when there is nothing to append to.
         """
-        sent = dict(headers or {})
-        if offset is not None:
-            sent["X-Append-Offset"] = str(offset)
-        validator = etag_value(if_match)
-        if validator is not None:
-            sent["If-Match"] = validator
+        sent = post_headers(if_match, offset, headers)
         response = self._checked("POST", path, body_of(data, "post"), sent)
         self.clear_cache(path)
         return {"status": response.status, "etag": response.etag}
@@ -275,6 +281,7 @@ class Verbs:
         if_none_match: None = None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> bytes: ...
 
     @overload
@@ -286,6 +293,7 @@ class Verbs:
         if_none_match: str | None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> bytes | None: ...
 
     def get(
@@ -296,18 +304,26 @@ class Verbs:
         if_none_match: str | None = None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> bytes | None:
         """GET the exact bytes. `range` is (first, last), both included, as HTTP counts.
 
+        `at` is the id of an event of the world's chain or a time: the version that was in force
+        then, if the core has kept it (see `history`).
         None means 304 for `if_none_match`; a missing world raises NotFound.
         """
-        response = self._checked(
-            "GET", path, None, get_headers(range, if_none_match, if_range, headers)
-        )
+        sent = get_headers(range, if_none_match, if_range, headers)
+        if at is not None:
+            from elastik.history import version_target
+
+            self._need("history", "old versions")
+            old = self._checked_page("GET", version_target(path, at), path, None, sent)
+            return None if old.status == 304 else old.body
+        response = self._checked("GET", path, None, sent)
         if response.status == 304:
             return None
         if range is None and if_range is None:
-            self._remember(path, response.etag, response.body)
+            self._remembered.set(path, response.etag, response.body)
         return response.body
 
     def stream(
@@ -336,12 +352,15 @@ class Verbs:
         """HEAD: lower-case headers as a dict; a repeated header is joined by a comma."""
         return cast("WorldMeta", self._checked("HEAD", path).headers)
 
-    def delete(self, path: str, *, if_match: str | None = None) -> bool:
-        """DELETE: True when the world existed, False when there was none."""
-        validator = etag_value(if_match)
-        sent = {"If-Match": validator} if validator is not None else {}
+    def delete(self, path: str, *, if_match: str | None = None, purge: bool = False) -> bool:
+        """DELETE: True when the world existed, False when there was none.
+
+        With `purge` its kept versions go too (Unsupported on a core before 9).
+        """
+        if purge:
+            self._need("purge", "purging")
         try:
-            self._checked("DELETE", path, None, sent)
+            self._checked("DELETE", path, None, delete_headers(if_match, purge))
         except NotFound:
             return False
         self.clear_cache(path)
@@ -390,22 +409,46 @@ class Verbs:
             )
         return response
 
-    def _remember(self, path: str, etag: str, body: bytes | None) -> None:
-        key = paths.with_namespace(path)
-        with self._cache_lock:
-            self._etag_cache.pop(key, None)
-            if etag and body is not None and len(body) <= _CACHED_BODY:
-                while len(self._etag_cache) >= _CACHED_WORLDS:
-                    self._etag_cache.pop(next(iter(self._etag_cache)))
-                self._etag_cache[key] = (etag, body)
+    def _checked_page(
+        self,
+        method: str,
+        target: str,
+        path: str,
+        body: Body = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """A page of the core about `path`."""
+        response = self._request(method, path, target, body, headers)
+        if not response.ok:
+            raise error_for(
+                response.status, response.body, method=method, path=path, headers=response.headers
+            )
+        return response
+
+    def _lines(self, target: str, path: str) -> Iterator[bytes]:
+        """The lines of a page, read as they are consumed."""
+        answer = self._send("GET", target, None, {"Accept": "application/jsonl"})
+        if answer.status >= 400:
+            raise error_for(
+                answer.status, answer.read(), method="GET", path=path, headers=answer.headers
+            )
+        rest = b""
+        try:
+            for piece in answer.chunks():
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from lines
+            if rest:
+                yield rest
+        finally:
+            answer.close()
+
+    def _need(self, capability: str, what: str) -> None:
+        if not self._knows(capability):
+            raise Unsupported(f"this core has no {what}")
 
     def clear_cache(self, path: str | None = None) -> None:
         """Forget the body remembered for `get_cached`, of one world or of all."""
-        with self._cache_lock:
-            if path is None:
-                self._etag_cache.clear()
-            else:
-                self._etag_cache.pop(paths.with_namespace(path), None)
+        self._remembered.forget(path)
 
 
 def _is_conditional(headers: Mapping[str, str]) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fnmatch
 import io
 import tempfile
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
-from elastik.errors import NotFound, PreconditionFailed
+from elastik.errors import NotFound, PreconditionFailed, Unsupported
+from elastik.pinned import EVENTS, Pin, Window
 from elastik.responses import WorldMeta, Written
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from elastik.hierarchy import Hierarchy
     from elastik.sending import Data
 
-READ_AHEAD = 256 * 1024
 # A writer's bytes stay in memory up to this, then go to a temporary file.
 SPOOL = 8 * 1024 * 1024
 
@@ -130,18 +131,16 @@ class WorldRef:
 class WorldReader(io.RawIOBase):
     """A world as a read-only, seekable binary file; Range requests with read-ahead.
 
-    Its size is that of the moment it was opened: bytes appended later are not seen.
+    It shows the version that was opened: bytes appended later are not seen, and when the world is
+    replaced, the version is read from the core's history. PreconditionFailed when it is not kept.
     """
 
     def __init__(self, e: Hierarchy, path: str) -> None:
         super().__init__()
         self._e = e
-        self._path = path
         meta = e.head(path)
-        self._size = int(meta.get("content-length", "0"))
-        self._pos = 0
-        self._ahead = b""
-        self._ahead_at = 0
+        self._window = Window(int(meta.get("content-length", "0")))
+        self._pin = Pin(path, meta.get("etag", ""))
 
     def readable(self) -> bool:
         """True."""
@@ -153,21 +152,21 @@ class WorldReader(io.RawIOBase):
 
     def tell(self) -> int:
         """Bytes from the start."""
-        return self._pos
+        return self._window.position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move; before the start is the start, as in 8.3."""
-        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._pos, io.SEEK_END: self._size}
-        if whence not in bases:
-            raise ValueError(f"invalid whence: {whence}")
-        self._pos = max(0, bases[whence] + offset)
-        return self._pos
+        return self._window.seek(offset, whence)
 
     def read(self, size: int | None = -1) -> bytes:
         """`size` bytes, fewer only at the end; everything that is left when negative."""
-        left = max(0, self._size - self._pos)
-        wanted = left if size is None or size < 0 else min(size, left)
-        return self._take(wanted)
+        if self.closed:
+            raise ValueError("I/O operation on closed elastik world")
+        count = self._window.wanted(size)
+        piece = self._window.missing(count)
+        if piece is not None:
+            self._window.fill(self._fetch(*piece))
+        return self._window.take(count)
 
     def readall(self) -> bytes:
         """Everything that is left."""
@@ -180,19 +179,21 @@ class WorldReader(io.RawIOBase):
         view[: len(data)] = data
         return len(data)
 
-    def _take(self, wanted: int) -> bytes:
-        if self.closed:
-            raise ValueError("I/O operation on closed elastik world")
-        if wanted == 0:
-            return b""
-        skip = self._pos - self._ahead_at
-        if not 0 <= skip <= len(self._ahead) - wanted:
-            last = min(self._size, self._pos + max(wanted, READ_AHEAD)) - 1
-            self._ahead = self._e.get(self._path, range=(self._pos, last))
-            self._ahead_at, skip = self._pos, 0
-        data = self._ahead[skip : skip + wanted]
-        self._pos += len(data)
-        return data
+    def _fetch(self, first: int, last: int) -> bytes:
+        while True:
+            response = self._e.page("GET", self._pin.target, self._pin.headers(first, last))
+            if not self._pin.is_other(response):
+                return self._pin.bytes_of(response, first, last)
+            self._pin_again()
+
+    def _pin_again(self) -> None:
+        with suppress(Unsupported, NotFound):
+            if not self._pin.is_old and (
+                self._pin.grown(self._e.events(self._pin.path, limit=EVENTS))
+                or self._pin.kept(self._e.history(self._pin.path))
+            ):
+                return
+        raise self._pin.changed()
 
 
 class WorldWriter(io.RawIOBase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from elastik_cli.exits import Exit, Failure
@@ -25,8 +26,8 @@ def binary() -> Path:
         raise Failure(str(error), Exit.FAILED, "pip install elastik, or set ELASTIK_CORE") from None
 
 
-def become(session: Session, serving: Serving) -> None:
-    """Replace this process by the core.
+def become(session: Session, serving: Serving, words: Sequence[str] = ()) -> None:
+    """Replace this process by the core, as a server or for what `words` ask of it.
 
     Signals, standard streams and sockets handed in by a service manager (whose LISTEN_PID names
     this very process) reach it directly. Secrets travel in its environment, never on argv.
@@ -39,5 +40,6 @@ def become(session: Session, serving: Serving) -> None:
     if os.name == "nt":
         import subprocess
 
-        raise SystemExit(subprocess.run([path], env=serving.environment, check=False).returncode)
-    os.execve(path, [path], serving.environment)
+        done = subprocess.run([path, *words], env=serving.environment, check=False)
+        raise SystemExit(done.returncode)
+    os.execve(path, [path, *words], serving.environment)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A clock that is further off makes times of events and of tokens misleading.
 CLOCK_S = 5.0
+# On a network that carries a store, an answer to one datagram takes less.
+COAP_S = 1.0
 
 
 def finding(check: str, state: str, evidence: str, then: str = "") -> dict[str, str]:
@@ -48,6 +50,7 @@ def examine(session: Session) -> Iterator[dict[str, str]]:
     yield from _rights(session)
     yield _events(client)
     yield from _storage(client)
+    yield _coap(session)
 
 
 def _settings(session: Session) -> Iterator[dict[str, str]]:
@@ -190,3 +193,28 @@ def _storage(client: Client) -> Iterator[dict[str, str]]:
     else:
         events = ledger.headers.get("x-audit-events", "no")
         yield finding("audit", "ok", f"chain of deletes: {events} events", "elastik verify --all")
+
+
+def _coap(session: Session) -> dict[str, str]:
+    """A sign of life of the CoAP door: it resets an empty request (RFC 7252 section 4.3)."""
+    import socket
+    from urllib.parse import urlsplit
+
+    host = urlsplit(session.server.url).hostname
+    if not host or session.server.url.startswith("http+unix:"):
+        return finding("coap", "skip", "the server is reached by a Unix socket")
+    port = os.environ.get("ELASTIK_COAP_PORT") or "5683"
+    where, mid = f"coap://{host}:{port}", os.urandom(2)
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as line:
+            line.settimeout(min(session.timeout, COAP_S))
+            line.connect(address)
+            line.send(b"\x40\x00" + mid)
+            if line.recv(100) == b"\x70\x00" + mid:
+                return finding("coap", "ok", f"{where} answers")
+    except OSError as error:
+        reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or error
+        then = "ELASTIK_COAP_PORT=5683 elastik run, where CoAP is wanted"
+        return finding("coap", "skip", f"{where}: {reason}", then)
+    return finding("coap", "warn", f"{where} is something else", "set ELASTIK_COAP_PORT")

@@ -120,3 +120,9 @@ def _cells(row: Row) -> tuple[str, str, str, str]:
         then = datetime.fromisoformat(moment.replace("Z", "+00:00"))
         age = human_age(then, datetime.now(timezone.utc))
     return size, age, row.get("type", "-"), row["path"]
+
+
+def margin(row: Row | None) -> str:
+    """Size and age to stand left of a name in a tree; blank for what holds no bytes itself."""
+    size, age = _cells(row)[:2] if row else ("", "")
+    return f"{size:>6} {age:>4}  "

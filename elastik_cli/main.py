@@ -40,8 +40,9 @@ SECTIONS = {
     "Watch and check": {
         "listen": "Print events as they happen, or run a command for each.",
         "top": "Show what the server does: rates, hottest paths, listeners, storage.",
-        "log": "List the kept versions of a path, newest first.",
+        "log": "List what happened to a path, newest first.",
         "verify": "Check the audit chain of a path.",
+        "anchor": "Print a line that names the newest row of the audit log.",
     },
     "Devices": {
         "coap": "Talk to CoAP servers: this store's CoAP door, sensors, gateways.",
@@ -52,6 +53,8 @@ SECTIONS = {
         "run": "Run the server in the foreground.",
         "context": "Show and set which server the other verbs talk to.",
         "doctor": "Check the set-up, with evidence and what to do next.",
+        "data": "Work on a data directory itself, without a server.",
+        "key": "Change the audit key while no server runs.",
         "info": "Show the server's binary.",
         "decode-path": "Print the path that a directory name of 8.x stands for.",
         "ls-data": "List the paths in a data directory.",

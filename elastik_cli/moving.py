@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from elastik.errors import NotFound
 from elastik.paths import canonical
+from elastik_cli.conditions import Conditions, transfer
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.listing import found_under
 from elastik_cli.session import Session
@@ -36,6 +37,21 @@ def show_plan(session: Session, pairs: Pairs) -> None:
     """Each pair as a line."""
     rows = ({"from": one, "path": other} for one, other in pairs)
     session.out.rows(rows, lambda row: f"{row['from']}\t{row['path']}")
+
+
+def conditioned(
+    session: Session,
+    client: Client,
+    method: str,
+    pairs: Pairs,
+    *,
+    overwrite: bool,
+    asked: Conditions,
+) -> None:
+    """COPY or MOVE the one pair by the server, if the conditions hold; print how many."""
+    # Who names the version at the target means to replace it.
+    transfer(client, method, pairs[0], overwrite=overwrite or bool(asked.target), asked=asked)
+    _counted(session, 1)
 
 
 def copy(session: Session, client: Client, pairs: Pairs, *, overwrite: bool) -> None:

@@ -54,14 +54,44 @@ def _all(client: Client, prefix: str, depth: int, rows: list[Row]) -> Iterator[R
         rows = _rows(_checked(answer, "LIST", f"/{prefix}"))
 
 
-def versions(client: Client, path: str) -> list[Row]:
-    """The kept versions of `path`, newest first.
+def versions(client: Client, path: str, count: int | None = None) -> Iterator[Row]:
+    """The kept versions of `path`, newest first, `count` of them if so many are enough.
 
     Raises:
         NotFound: when the core keeps no history.
     """
-    answer = client.page("GET", f"/proc/history/{quote(path)}", JSON_LINES)
-    return _rows(_checked(answer, "LOG", f"/{path}"))
+    target = f"/proc/history/{quote(path)}"
+    return _downwards(
+        client, target, "seq", count, _checked(_some(client, target, count), "LOG", path)
+    )
+
+
+def events(client: Client, path: str, count: int | None = None) -> Iterator[Row] | None:
+    """The audit chain of `path`, newest first; None in memory, nothing where nothing is stored."""
+    target = f"/proc/audit/{quote(path)}/events"
+    first = _some(client, target, count)
+    if first.status == 204:
+        return None
+    if first.status == 404:
+        return iter(())
+    return _downwards(client, target, "id", count, _checked(first, "LOG", path))
+
+
+def _some(client: Client, target: str, count: int | None, **wish: int) -> Response:
+    query = urlencode({"limit": min(count or PAGE, PAGE), **wish})
+    return client.page("GET", f"{target}?{query}", JSON_LINES)
+
+
+def _downwards(
+    client: Client, target: str, key: str, count: int | None, answer: Response
+) -> Iterator[Row]:
+    """The rows of `answer` and, page by page, of those below it by `key`."""
+    while True:
+        rows = _rows(answer)
+        yield from rows
+        if len(rows) < PAGE or (count and count <= PAGE):
+            return
+        answer = _checked(_some(client, target, None, before=rows[-1][key]), "LOG", target)
 
 
 def version(client: Client, path: str, at: str) -> Response:

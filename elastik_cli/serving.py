@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,30 @@ def collect(session: Session, given: dict[str, Any]) -> Serving:
         Failure: when there is no key, or a secret file cannot be read.
     """
     collector = Collector(session, given)
+    serving = _started(collector, SECRETS)
+    for name in ("host", "port"):
+        if found := collector.plain(name):
+            serving.environment[f"ELASTIK_{name.upper()}"], serving.sources[name] = found
+    return serving
+
+
+def of_store(session: Session, given: dict[str, Any]) -> Serving:
+    """What work on the store without a server needs: its directory, its key, older keys.
+
+    Raises:
+        Failure: when there is no key, or its file cannot be read.
+    """
+    collector = Collector(session, given)
+    serving = _started(collector, ("key",))
+    if found := collector.plain("keyring"):
+        serving.environment["ELASTIK_KEYRING"], serving.sources["keyring"] = found
+    return serving
+
+
+def _started(collector: Collector, names: Sequence[str]) -> Serving:
+    """The secrets of these names, and the data directory."""
     serving = Serving({**collector.dotenv, **os.environ, "ELASTIK_NO_DOTENV": "1"})
-    for name in SECRETS:
+    for name in names:
         variable = f"ELASTIK_{name.upper()}"
         serving.environment.pop(f"{variable}_FILE", None)
         if secret := collector.secret(name):
@@ -99,8 +122,5 @@ def collect(session: Session, given: dict[str, Any]) -> Serving:
             serving.sources[name] = secret.origin
     if "key" not in serving.sources:
         raise Failure("no key: set one before the first start", Exit.USAGE, NO_KEY_HINT)
-    for name in ("host", "port"):
-        if found := collector.plain(name):
-            serving.environment[f"ELASTIK_{name.upper()}"], serving.sources[name] = found
     serving.environment["ELASTIK_DATA"], serving.sources["data_dir"] = collector.data_dir()
     return serving

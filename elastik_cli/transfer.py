@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elastik_cli import pages
+from elastik_cli import pages, progress
 from elastik_cli.config import replace_file
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.session import Session
@@ -42,8 +42,9 @@ def show_body(session: Session, client: Client, path: str, *, span: str | None, 
     if stdout_is_terminal():
         to_terminal(session, path, b"".join(pieces), raw=raw)
         return
-    for piece in pieces:
-        session.out.bytes(piece)
+    with progress.receiving(session, path, pieces) as counted:
+        for piece in counted:
+            session.out.bytes(piece)
 
 
 def show_version(
@@ -90,9 +91,10 @@ def download(
         wanted, headers = (have, None), {"If-Range": note.read_text().strip()}
     stream = session.patiently(lambda: client.stream(path, range=wanted, headers=headers))
     continued = bool(have) and stream.status == 206
-    with open(part, "ab" if continued else "wb") as file:
+    bar = progress.receiving(session, path, stream)
+    with open(part, "ab" if continued else "wb") as file, bar as pieces:
         note.write_text(stream.headers.get("etag", ""))
-        for piece in stream:
+        for piece in pieces:
             file.write(piece)
         file.flush()
         os.fsync(file.fileno())

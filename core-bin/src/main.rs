@@ -135,17 +135,23 @@ async fn open_coap(
         max_observers: settings.max_observers,
         observer_check: settings.observer_check,
     };
-    let opened = match coap::Door::new(engine.clone(), tokens, options).map(Arc::new) {
-        Ok(door) => coap::start(&door, &settings.host, settings.port, &stopping)
-            .await
-            .map(|running| (door, running)),
-        Err(error) => Err(error),
+    let open = async || {
+        let door = Arc::new(coap::Door::new(engine.clone(), tokens, options)?);
+        let keys = settings.psk_file.as_deref().map(coap::Keys::load).transpose()?;
+        let (hosts, port) = (&settings.host, settings.port);
+        let plain = coap::start(&door, hosts, port, None, &stopping).await?;
+        let secure = match &keys {
+            None => coap::Running::default(),
+            Some(_) => {
+                let port = settings.secure_port;
+                coap::start(&door, hosts, port, keys.as_ref(), &stopping).await?
+            }
+        };
+        eprint!("{}", config::coap_banner(&plain.addresses, &secure.addresses));
+        Ok::<_, String>((door, plain.and(secure)))
     };
-    match opened {
-        Ok((door, running)) => {
-            eprint!("{}", config::coap_banner(&running.addresses));
-            Some((door, running))
-        }
+    match open().await {
+        Ok(opened) => Some(opened),
         Err(error) => {
             eprintln!("elastik-core: {error}; CoAP is off");
             None

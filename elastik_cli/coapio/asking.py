@@ -132,6 +132,9 @@ class Asker:
 
         try:
             return await response
+        except errors.NoRequestInterface:
+            text = f"this aiocoap cannot speak {self.target.scheme}"
+            raise Failure(text, Exit.USAGE, "coaps needs its extra [dtls]") from None
         except errors.ConRetransmitsExceeded:
             text = f"no answer from {self.target.authority}"
             raise Failure(text, Exit.TIMED_OUT) from None
@@ -144,11 +147,6 @@ class Asker:
             reason = str(error.__cause__ or error) or type(error).__name__
             text = f"no answer from {self.target.authority}: {reason}"
             raise Failure(text, Exit.UNREACHABLE, "is its CoAP port open?") from None
-        except RuntimeError as error:
-            if self.target.scheme != "coaps":
-                raise
-            text = f"coaps is not available in this aiocoap: {error}"
-            raise Failure(text, Exit.USAGE, "it needs DTLSSocket") from None
 
 
 def received(answer: Any) -> Message:

@@ -95,4 +95,4 @@ def parse_uri(uri: str) -> Target:
     segments = parts.path.removeprefix("/").split("/") if parts.path.strip("/") else []
     queries = tuple(unquote(query) for query in parts.query.split("&")) if parts.query else ()
     number = PORTS[scheme] if port is None else port
-    return Target(scheme, parts.hostname, number, tuple(map(unquote, segments)), queries)
+    return Target(scheme, unquote(parts.hostname), number, tuple(map(unquote, segments)), queries)

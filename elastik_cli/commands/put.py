@@ -3,7 +3,7 @@
 import click
 
 from elastik.paths import canonical
-from elastik_cli import bodies, options, syncing
+from elastik_cli import bodies, options, progress, syncing
 from elastik_cli.completion import FILE, PATH, as_text
 from elastik_cli.lazy import Verb
 from elastik_cli.secrets import need_to_write
@@ -35,7 +35,8 @@ def command(session, path, file, text, create_only, if_match, recursive, jobs, *
         syncing.put_tree(session, path, file or "", jobs)
         return
     path = canonical(as_text(path))
-    with bodies.opened(session, file, text) as body:
+    opened = bodies.opened(session, file, text)
+    with opened as source, progress.sending(session, path, source) as body:
         headers = bodies.headers_for(form)
         kind = bodies.guess_type(form["content_type"], path, file, text)
         client = session.client(need_to_write(path))

@@ -2,7 +2,7 @@
 
 import click
 
-from elastik_cli import core_process, serving
+from elastik_cli import core_process, serving, units
 from elastik_cli.lazy import Verb
 from elastik_cli.secrets import TIERS
 
@@ -25,16 +25,23 @@ def _published(name):
 @click.option(
     "--print-path", is_flag=True, help="Print where the server's binary lies; run nothing."
 )
+@click.option(
+    "--install-unit", is_flag=True, help="Write a systemd unit, print its path; run nothing."
+)
 @_published("key")
 @_published("read-token")
 @_published("write-token")
 @_published("approve-token")
 @click.pass_obj
-def command(session, print_path, **given):
+def command(session, print_path, install_unit, **given):
     """Run the server in the foreground.
 
     Settings come from the options, else from ELASTIK_* variables, else from .env in this
     directory, else from the selected context. Ctrl-C ends it cleanly.
+
+    The unit of --install-unit is the machine's for root, else the user's. It reads the secrets
+    from files (key, read-token, write-token, approve-token) in /etc/elastik, or for a user in
+    service/ beside the config file; install it again after adding one.
 
     \b
     Examples:
@@ -43,6 +50,11 @@ def command(session, print_path, **given):
     """
     if print_path:
         session.out.line(str(core_process.binary()))
+        return
+    if install_unit:
+        unit, then = units.install(core_process.binary())
+        session.out.line(str(unit))
+        session.say(f"next: {then}")
         return
     for name in ("key", *(f"{tier}_token" for tier in TIERS)):
         if given[name]:

@@ -2,30 +2,33 @@
 
 import click
 
-from elastik_cli import browse
+from elastik_cli import browse, listing
 from elastik_cli.completion import PREFIX
 from elastik_cli.lazy import Verb
-from elastik_cli.listing import found_under
 
 
 @click.command("tree", cls=Verb)
 @click.argument("prefix", required=False, default="", type=PREFIX)
+@click.option("-l", "--long", "long", is_flag=True, help="With size and age.")
 @click.pass_obj
-def command(session, prefix):
+def command(session, prefix, long):
     """Show paths as a tree.
 
     \b
     Examples:
       elastik tree
       elastik tree home/site
+      elastik tree -l sensor
     """
-    paths = found_under(session, session.client("read"), prefix)
-    if session.out.json:
-        for path in paths:
-            session.out.record({"path": path})
+    out = session.out
+    rows = listing.rows(session, session.client("read"), prefix, depth=-1, long=long)
+    if out.json:
+        for row in rows:
+            out.record(row if long else {"path": row["path"]})
         return
+    stored = {row["path"]: row for row in rows}
     if prefix:
-        session.out.line(session.out.style(prefix, 1))
-    stored = set(paths)
-    for branches, name, path in browse.draw(browse.grow(paths, prefix), prefix):
-        session.out.line(branches, name if path in stored else session.out.style(name, 1, 34))
+        out.line(listing.margin(stored.get(prefix)) if long else "", out.style(prefix, 1))
+    for branches, name, path in browse.draw(browse.grow(stored, prefix), prefix):
+        shown = name if path in stored else out.style(name, 1, 34)
+        out.line(listing.margin(stored.get(path)) if long else "", branches, shown)

@@ -14,7 +14,6 @@ from elastik_cli.serialio.messages import (
     OBSERVE,
     SIZE1,
     SIZE2,
-    BadMessage,
     Block,
     Message,
 )
@@ -80,7 +79,7 @@ def _upload(request: Message, limits: Limits, progress: Progress) -> Steps:
 def _learn(response: Message, request: Message, limits: Limits) -> bool:
     """Take a smaller block size from a 4.13; whether there was one."""
     before = limits.szx
-    block = _block(response, BLOCK1)
+    block = response.sound_block(BLOCK1)
     if block is not None:
         limits.szx = min(limits.szx, block.szx)
     elif (size := response.uint(SIZE1)) and size < min(len(request.payload), 16 << limits.szx):
@@ -106,7 +105,7 @@ def _in_blocks(request: Message, limits: Limits, progress: Progress) -> Steps:
             return response
         at += len(piece)
         progress(at, len(body))
-        if (answered := _block(response, BLOCK1)) and answered.szx < szx:
+        if (answered := response.sound_block(BLOCK1)) and answered.szx < szx:
             szx = limits.szx = answered.szx
 
 
@@ -114,7 +113,7 @@ def download(
     request: Message, response: Message, progress: Progress = lambda *_: None
 ) -> Generator[Message, Message, Message | None]:
     """The rest of a body that came as a first block; None when it must be read again."""
-    first = _block(response, BLOCK2)
+    first = response.sound_block(BLOCK2)
     if first is None or first.number or not first.more or request.value(BLOCK2):
         return response
     body, szx = bytearray(response.payload), first.szx
@@ -124,7 +123,7 @@ def download(
         following = yield follow.plus((BLOCK2, block.encoded()))
         if not following.ok:
             return following
-        got = _block(following, BLOCK2)
+        got = following.sound_block(BLOCK2)
         if got is None or got.start != len(body) or _changed(response, following):
             return None
         body += following.payload
@@ -140,13 +139,6 @@ def _changed(first: Message, later: Message) -> bool:
     return first.value(ETAG) != later.value(ETAG)
 
 
-def _block(message: Message, number: int) -> Block | None:
-    try:
-        return message.block(number)
-    except BadMessage:
-        return None
-
-
 class Assembler:
     """Bodies that arrive in Block1 steps; bounded in number, size and age (seconds)."""
 
@@ -156,7 +148,7 @@ class Assembler:
 
     def take(self, key: Hashable, message: Message, now: float) -> tuple[Message | None, Message]:
         """The request as a whole when its last block came, else None; and the answer to give."""
-        block = _block(message, BLOCK1)
+        block = message.sound_block(BLOCK1)
         if block is None:
             return None, message.reply(messages.BAD_REQUEST, b"bad block")
         echo = [(BLOCK1, block.encoded())]

@@ -48,8 +48,13 @@ class BoardSettings:
 class Outlets(Protocol):
     """Where a board's things go."""
 
-    outbox: Outbox
-    wire: Wire
+    @property
+    def outbox(self) -> Outbox:
+        """What is written over HTTP."""
+
+    @property
+    def wire(self) -> Wire:
+        """The way to the core's CoAP door."""
 
     def line(self, data: bytes) -> None:
         """Bytes for the board; what the line cannot take is lost, as on any line."""
@@ -125,9 +130,10 @@ class Board:
         """The line is gone."""
         self.now, self.plugged_in = now, False
         self._ping_at = self._discover_at = NEVER
+        # First the failures: a failed registration would ask for a next one.
+        self.talker.fail_all("down", now)
         for observer in self.observers.values():
             observer.stop()
-        self.talker.fail_all("down", now)
         self._become("down")
 
     def received(self, data: bytes, now: float) -> None:

@@ -127,10 +127,7 @@ class Bridge:
         self._tell()
 
     def _serve(self, plan: Plan) -> None:
-        recorder = None
-        if self.settings.record is not None:
-            recorder = Recorder(self.settings.record, plan.device)
-        port = Port(plan.device, plan.line, self.loop, self.say, recorder)
+        port = self._port(plan)
         try:
             port.open()
         except LineError as error:
@@ -143,6 +140,11 @@ class Bridge:
                 return
             port.say(f"{error}; waiting for it")
         self._add(plan, port)
+
+    def _port(self, plan: Plan) -> Port:
+        file = self.settings.record
+        recorder = Recorder(file, plan.device) if file is not None else None
+        return Port(plan.device, plan.line, self.loop, self.say, recorder)
 
     def _wait_for(self, plan: Plan) -> None:
         waiting = self.settings.plans
@@ -173,6 +175,7 @@ class Bridge:
         if name not in self.boards:
             return name
         location = port.device.location if port.device else ""
+        port.placed = self.ports[name].placed = bool(location)
         other = ports.sanitised(f"{name}-{location or len(self.boards)}")
         self.say(f"two boards are called {name}: the second is {other}; better give names")
         return other
@@ -248,8 +251,10 @@ class Bridge:
     def _look_for_waiting(self) -> None:
         have = {port.spec for port in self.ports.values()}
         for plan in [p for p in self.settings.plans if not p.id and p.device not in have]:
-            port = Port(plan.device, plan.line, self.loop, self.say)
             try:
+                if ports.find(plan.device) is None:
+                    raise LineError("absent", plan.device)
+                port = self._port(plan)
                 port.open()
             except (LineError, ValueError):
                 self._scan_at = self.loop.now + SCAN_S / 8
@@ -259,13 +264,13 @@ class Bridge:
     def _scan(self) -> None:
         """Serve boards that have come; those we have find their own way back."""
         self._scan_at = self.loop.now + SCAN_S
-        mine = {p.device.identity for p in self.ports.values() if p.device}
+        mine = [p for p in self.ports.values() if p.device]
         found = ports.chosen(ports.devices(), self.settings.include, self.settings.exclude)
         for device in found:
-            if device.identity in mine:
+            if any(self._has(port, device) for port in mine):
                 continue
             plan = replace(self.settings.template, device=device.device)
-            port = Port(device.device, plan.line, self.loop, self.say)
+            port = self._port(plan)
             try:
                 port.open()
             except LineError as error:
@@ -273,6 +278,15 @@ class Bridge:
                     self.say(str(error))
                 continue
             self._add(plan, port)
+
+    @staticmethod
+    def _has(port: Port, device: ports.Device) -> bool:
+        """Whether `port` serves this board; not when it has open one that is only called so."""
+        before = port.device
+        if before is None or before.identity != device.identity:
+            return False
+        elsewhere = before.location != device.location
+        return not (elsewhere and (port.placed or port.line is not None))
 
     def _tell(self) -> None:
         """Tell systemd and other commands what has changed."""
@@ -290,15 +304,24 @@ class Bridge:
             notify.tell(status)
 
     def report(self) -> str:
-        """The counters of all boards, as JSON Lines."""
-        return "".join(json.dumps(board.stats()) + "\n" for board in self.boards.values())
+        """The counters of all boards and of what is written, as JSON Lines."""
+        spool = self.outbox.spool
+        written: dict[str, object] = dict(self.outbox.counted)
+        written |= {"away": self.outbox.away, "waiting": self.outbox.waiting}
+        written |= {"spool_bytes": spool.bytes if spool is not None else 0}
+        records = [board.stats() for board in self.boards.values()] + [{"written": written}]
+        return "".join(json.dumps(record) + "\n" for record in records)
 
     def on_signals(self) -> list[int]:
         """End on SIGINT and SIGTERM, report on SIGUSR1; the list gets the signal that ended it."""
         ended: list[int] = []
 
         def end(number: int) -> Callable[[], None]:
-            return lambda: (ended.append(number), self.loop.stop())[0]
+            def ending() -> None:
+                ended.append(number)
+                self.loop.stop()
+
+            return ending
 
         for number in (signal.SIGINT, signal.SIGTERM):
             self.loop.on_signal(number, end(number))

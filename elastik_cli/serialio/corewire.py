@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from elastik_cli.serialio.loop import Loop
 from elastik_cli.serialio.uplink import Uplink
 
 DEFAULT_PORT = 5683
 LARGEST = 65535
+LOOK_UP_AGAIN_S = 10.0
 
 
 class CoreWire:
@@ -24,11 +26,13 @@ class CoreWire:
         self.uplink: Uplink | None = None
         self._sockets: dict[int, socket.socket] = {}
         self._wanted: set[int] = set()
-        self._trouble = ""
+        self._trouble, self._again_at = "", 0.0
 
     def open(self, generation: int) -> None:
         """Make an endpoint; without an address now, again at the next datagram."""
         self._wanted.add(generation)
+        if self.loop.now < self._again_at:
+            return
         try:
             family, kind, _, _, address = socket.getaddrinfo(
                 self.host, self.port, type=socket.SOCK_DGRAM
@@ -48,7 +52,7 @@ class CoreWire:
             sock.close()
             self._say(f"coap://{self.host}:{self.port}: {error.strerror or error}")
             return
-        self._trouble = ""
+        self._trouble, self._again_at = "", 0.0
         self._sockets[generation] = sock
         self.loop.watch(sock, lambda: self._readable(generation))
 
@@ -93,6 +97,8 @@ class CoreWire:
             sock = self._sockets.get(generation)
 
     def _say(self, text: str) -> None:
+        # Looking a name up can take long, and nothing else happens meanwhile.
+        self._again_at = self.loop.now + LOOK_UP_AGAIN_S
         if text != self._trouble:
             self._trouble = text
             self.say(text)
@@ -121,10 +127,10 @@ class Listener:
             if peer:
                 self.on_datagram((self, peer), data, self.loop.now)
 
-    def send(self, peer: object, data: bytes) -> None:
+    def send(self, peer: Any, data: bytes) -> None:
         """Send; a client that is no more is forgotten, a slow one misses it."""
         try:
-            self.sock.sendto(data, peer)  # type: ignore[arg-type]
+            self.sock.sendto(data, peer)
         except (ConnectionRefusedError, FileNotFoundError):
             self.on_gone((self, peer))
         except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -54,7 +55,7 @@ class Courier:
                 # A thread that dies silently would keep the outbox waiting for ever.
                 fate = Fate(0, f"{type(error).__name__}: {error}", unsent=True)
                 client = None
-            self.loop.call(lambda fate=fate: self._ended(fate))
+            self.loop.call(partial(self._ended, fate))
 
     def _ended(self, fate: Fate) -> None:
         self.outbox.finished(fate, self.loop.now)

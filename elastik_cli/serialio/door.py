@@ -278,7 +278,7 @@ class Door:
         request = asked.message
         block1 = [(BLOCK1, v) for v in request.values(BLOCK1)]
         whole = request.reply(answer.code, answer.payload, [*kept, *options, *block1])
-        block = _block2(request)
+        block = request.sound_block(BLOCK2)
         if request.code == GET and whole.ok and len(whole.payload) > 16 << LARGEST_SZX:
             self._bodies[self._body_key(asked)] = whole
             while len(self._bodies) > KEPT_BODIES:
@@ -306,7 +306,7 @@ class Door:
 
     def _from_kept(self, asked: Asked, now: float) -> bool:
         """A later block of an answer that was given before: the board is not asked again."""
-        block = _block2(asked.message)
+        block = asked.message.sound_block(BLOCK2)
         kept = self._bodies.get(self._body_key(asked))
         if block is None or not block.number or kept is None:
             return False
@@ -362,13 +362,6 @@ class Door:
             open_one.tries += 1
             open_one.deadline = now + ACK_TIMEOUT_S * 2**open_one.tries
             self.send(open_one.address, open_one.data)
-
-
-def _block2(message: Message) -> Block | None:
-    try:
-        return message.block(BLOCK2)
-    except messages.BadMessage:
-        return None
 
 
 def _mark(body: bytes) -> bytes:

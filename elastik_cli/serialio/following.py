@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def follow(
         nonlocal shown
         shown += 1
         if session.out.json:
-            record = {"time": rfc3339(time.time()), "path": path}
+            record: dict[str, Any] = {"time": rfc3339(time.time()), "path": path}
             record["observe"] = message.uint(messages.OBSERVE)
             session.out.record(record | in_json(message.payload))
         else:
@@ -226,9 +227,9 @@ def replay(
         replayed(board, where, lambda text: (session.out.line(text), session.out.flush())[0])
         return
     screen = Screen(session.out, hexed, time.time)
-    decoders = {"<": slipmux.Decoder(), ">": slipmux.Decoder()}
+    decoders: defaultdict[tuple[str, str], slipmux.Decoder] = defaultdict(slipmux.Decoder)
     for piece in pieces:
-        for frame in decoders[piece.way].feed(piece.data):
+        for frame in decoders[piece.device, piece.way].feed(piece.data):
             screen.frame(piece.way, frame, f"{piece.at:.3f}")
 
 

@@ -28,7 +28,7 @@ def links(body: bytes) -> list[Link]:
     """The links in a body; what is not well formed ends the list."""
     text, at, found = body.decode("utf-8", "replace"), 0, []
     while match := _LINK.match(text, at):
-        attributes = {}
+        attributes: dict[str, str] = {}
         for name, quoted, plain in _ATTRIBUTE.findall(match[2]):
             attributes.setdefault(name, re.sub(r"\\(.)", r"\1", quoted) or plain.strip())
         found.append(Link(match[1], attributes))

@@ -83,6 +83,13 @@ class Message:
         value = self.value(number)
         return None if value is None else block_of(value)
 
+    def sound_block(self, number: int) -> Block | None:
+        """A Block1 or Block2 option, or None without one that makes sense."""
+        try:
+            return self.block(number)
+        except BadMessage:
+            return None
+
     def without(self, *numbers: int) -> Message:
         return replace(self, options=tuple(o for o in self.options if o[0] not in numbers))
 
@@ -206,7 +213,8 @@ def decode(data: bytes) -> Message:
 
 
 def _options(data: bytes, at: int) -> tuple[tuple[tuple[int, bytes], ...], bytes]:
-    options, number = [], 0
+    options: list[tuple[int, bytes]] = []
+    number = 0
     while at < len(data):
         if data[at] == 0xFF:
             if at + 1 == len(data):

@@ -143,7 +143,7 @@ class Observer:
         self._last = (number, now)
         age = message.uint(MAX_AGE)
         self.deadline = now + (DEFAULT_MAX_AGE_S if age is None else age) + GRACE_S
-        block = message.block(BLOCK2)
+        block = message.sound_block(BLOCK2)
         if block is not None and block.more:
             request = Message(0, GET, 0, options=tuple(messages.path_options(self.path)))
             self.talker.ask(request, self._whole, now)

@@ -35,6 +35,8 @@ class Port:
         self.line: Line | None = None
         self._look_at, self._pause = 0.0, FIRST_LOOK_S
         self._trouble = ""
+        # Whether another board has the same serial number, so that only the place tells.
+        self.placed = False
 
     # -- the line ------------------------------------------------------------------------------
 
@@ -52,7 +54,7 @@ class Port:
 
     def _found(self) -> Device | None:
         if self.device is not None:
-            return ports.again(self.device, self.spec)
+            return ports.again(self.device, self.spec, self.placed)
         return ports.find(self.spec)
 
     def close(self) -> None:

@@ -112,12 +112,18 @@ def find(spec: str, listed: Iterable[Device] | None = None) -> Device | None:
     return fits[0] if fits else None
 
 
-def again(before: Device, spec: str) -> Device | None:
-    """The same board after it was unplugged, under whatever name it came back."""
+def again(before: Device, spec: str, placed: bool = False) -> Device | None:
+    """The same board after it was unplugged, under whatever name it came back.
+
+    With `placed` it shares its serial number with another, and its place must be the same.
+    """
     known = devices()
-    if before.serial or before.location:
-        return next((d for d in known if d.identity == before.identity), None)
-    return find(spec, known)
+    if not (before.serial or before.location):
+        return find(spec, known)
+    same = [d for d in known if d.identity == before.identity]
+    if placed or len(same) > 1:
+        same = [d for d in same if d.location == before.location]
+    return same[0] if same else None
 
 
 def chosen(

@@ -14,6 +14,7 @@ class Piece(NamedTuple):
     at: float
     way: str
     data: bytes
+    device: str = ""
 
 
 class Recorder:
@@ -22,14 +23,14 @@ class Recorder:
     def __init__(
         self, file: IO[str], device: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.file, self.clock, self.began = file, clock, clock()
+        self.file, self.clock, self.began, self.device = file, clock, clock(), device
         self.pieces = 0
         self._line({"elastik": "serial recording 1", "device": device})
 
     def bytes(self, way: str, data: bytes) -> None:
         self.pieces += 1
         at = round(self.clock() - self.began, 6)
-        self._line({"t": at, "way": way, "hex": data.hex()})
+        self._line({"t": at, "way": way, "device": self.device, "hex": data.hex()})
 
     def _line(self, record: dict[str, object]) -> None:
         self.file.write(json.dumps(record) + "\n")
@@ -43,9 +44,11 @@ def read_recording(file: IO[str]) -> Iterator[Piece]:
             continue
         try:
             record = json.loads(line)
-            if "elastik" in record:
+            if isinstance(record, dict) and "elastik" in record:
                 continue
-            piece = Piece(float(record["t"]), record["way"], bytes.fromhex(record["hex"]))
+            data = bytes.fromhex(record["hex"])
+            device = str(record.get("device", ""))
+            piece = Piece(float(record["t"]), record["way"], data, device)
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"line {number} is no piece of a recording") from None
         if piece.way not in ("<", ">"):

@@ -81,7 +81,7 @@ class PtyBoard:
         board.read = lambda value, now: self._write(  # type: ignore[method-assign]
             board.behaviour.path.encode() + b" " + value + b"\n"
         )
-        board.say = self._write  # type: ignore[method-assign]
+        board.say = lambda text: self._write(text)  # type: ignore[method-assign]
 
 
 def replayed(

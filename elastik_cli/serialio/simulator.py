@@ -299,7 +299,7 @@ class SimulatedBoard:
         self._send(self._piece(message, answer))
 
     def _piece(self, message: Message, answer: Message) -> Message:
-        block = message.block(BLOCK2)
+        block = message.sound_block(BLOCK2)
         if block is None and len(answer.payload) + 40 <= self.behaviour.mtu:
             return answer
         szx = messages.szx_for(self.behaviour.mtu - 40)
@@ -343,9 +343,10 @@ class SimulatedBoard:
     def _send(self, message: Message) -> None:
         if self.behaviour.one_late:
             # RIOT after a bad frame: each answer leaves when the next one comes.
-            message, self._held = self._held, message
-            if message is None:
+            held, self._held = self._held, message
+            if held is None:
                 return
+            message = held
         frame = slipmux.encode_coap(messages.encode(message))
         if self.rand.random() < self.behaviour.lost:
             return

@@ -11,16 +11,19 @@ import errno
 import json
 import os
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
+from elastik_cli.quantities import rfc3339
+
 SEGMENT_BYTES = 1 << 20
 HEAD = 8
 MARK_EVERY = 64
+RECENT = 256
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Spool:
         self._dirty = False
         self._unmarked = 0
         self._segment, self._offset = self._mark()
-        self.recent = [reading for reading in self._scan() if reading.digest]
+        # The newest, by which a repeated request is known again after a restart.
+        self.recent = deque((r for r in self._scan() if r.digest), maxlen=RECENT)
         self._head: Reading | None = None
         self._head_end = 0
 
@@ -144,7 +148,7 @@ class Spool:
         assert self._head is not None
         reading = self._head
         record = {"world": reading.world, "method": reading.method, "type": reading.type}
-        record |= {"observed_at": reading.observed_at, "reason": reason}
+        record |= {"observed_at": rfc3339(reading.observed_at), "reason": reason}
         record["data_base64"] = base64.b64encode(reading.body).decode()
         with open(self.directory / "refused.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

@@ -40,10 +40,11 @@ def state_of(device: str) -> str:
     if not os.access(device, os.R_OK | os.W_OK):
         return "no permission"
     try:
-        rdev = os.stat(device)
+        file = os.stat(device)
+        # A line of proc(5) names what is locked: `1: FLOCK … PID MAJOR:MINOR:INODE 0 EOF`.
+        mark = f" {os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino} "
         with open("/proc/locks") as locks:
-            # FLOCK lines name the inode of the device file: `… MAJOR:MINOR:INODE …`.
-            held = any(f":{rdev.st_ino} " in line for line in locks if "FLOCK" in line)
+            held = any(mark in line for line in locks if "FLOCK" in line)
     except OSError:
         return "free"
     return "busy" if held else "free"

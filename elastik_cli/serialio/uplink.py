@@ -208,7 +208,7 @@ class Uplink:
         return None
 
     def _room(self, asked: Sent | None) -> int:
-        block = asked.message.block(messages.BLOCK2) if asked else None
+        block = asked.message.sound_block(messages.BLOCK2) if asked else None
         # A board that asks for larger blocks than we would knows what it can take.
         return max(self.profile.mtu, block.size + 40 if block else 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ def own_directory() -> Path:
     """The directory, made and ours alone; OSError when somebody else owns it."""
     place = directory()
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if place.stat().st_uid != os.getuid():
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise PermissionError(f"{place} belongs to another user")
     return place
 

@@ -42,7 +42,7 @@ def offers(program, *words, **env):
 
 
 def test_verbs_options_and_values(shelled):
-    assert [row[1] for row in offers(shelled, "t")] == ["tree"]
+    assert [row[1] for row in offers(shelled, "tr")] == ["tree"]
     assert ["plain", "--create-only", "Only if nothing is there yet."] in offers(
         shelled, "put", "--c"
     )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import signal
 import socket
+import subprocess
 import urllib.request
 
 import pytest
 
 from commandline import until
+from elastik_cli import units
+from elastik_cli.exits import Failure
 from realcore import free_port
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -146,3 +152,38 @@ def test_python_m_elastik_is_the_same_program(home):
 def test_the_path_of_the_binary(home, core_binary):
     assert home.ok("run", "--print-path").decode().strip() == str(core_binary)
     assert home.with_env(ELASTIK_CORE="/nonexistent")("run", "--print-path").code == 3
+
+
+@pytest.mark.parametrize("system", [True, False])
+def test_the_unit_is_one_that_systemd_takes(system, tmp_path, core_binary, monkeypatch):
+    monkeypatch.setenv("ELASTIK_CONFIG", str(tmp_path / "config" / "config.toml"))
+    if not system:
+        (units.secrets_dir(False)).mkdir(parents=True)
+        (units.secrets_dir(False) / "read-token").write_text("r")
+    text = units.text(core_binary, system=system)
+    assert not re.search(r"@(core|data|config|credentials|hardening|target)@", text)
+    assert ("LoadCredential=read-token:" in text) is not system
+    assert "DynamicUser=yes" in text or not system
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze here")
+    unit = tmp_path / "elastik.service"
+    unit.write_text(text)
+    words = ["systemd-analyze", "verify", "--man=no", *([] if system else ["--user"]), str(unit)]
+    runtime = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=60, env={**os.environ, **runtime}
+    )
+    assert "elastik.service" not in done.stderr, done.stderr
+
+
+def test_install_unit_replaces_its_own_and_nothing_else(home, tmp_path, monkeypatch, core_binary):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
+    unit, then = units.install(core_binary)
+    assert unit == tmp_path / "c/systemd/user/elastik.service"
+    assert "systemctl --user" in then
+    assert units.install(core_binary)[0] == unit
+    unit.write_text("[Unit]\n")
+    with pytest.raises(Failure):
+        units.install(core_binary)
+    assert unit.read_text() == "[Unit]\n"

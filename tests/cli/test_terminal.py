@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
+
 import pytest
 
 
@@ -70,3 +74,45 @@ def test_put_on_a_terminal_says_that_it_waits(elastik):
     assert code == 0
     assert b"Ctrl-D" in screen
     assert elastik.ok("get", "t/typed") == b"typed\n"
+
+
+def end_of_input(process):
+    process.stdin.close()
+    process.stdin = None  # or communicate() would flush it
+
+
+@pytest.mark.parametrize(("words", "seen"), [((), True), (("-q",), False), (("--json",), False)])
+def test_a_long_transfer_shows_a_bar_to_a_person(elastik, background, words, seen):
+    screen, terminal = os.openpty()
+    process = background("put", "slow/body", *words, stderr=terminal)
+    os.close(terminal)
+    for _ in range(3):
+        process.stdin.write(b"x" * 70_000)
+        process.stdin.flush()
+        time.sleep(0.7)
+    end_of_input(process)
+    assert process.wait(20) == 0
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux: EIO once the other side is closed
+        while piece := os.read(screen, 65536):
+            shown += piece
+    os.close(screen)
+    assert (b"slow/body" in shown and b"/s" in shown) is seen, shown
+    assert len(elastik.ok("get", "slow/body")) == 210_000
+
+
+def test_a_pipe_on_stderr_gets_no_bar(elastik, background):
+    process = background("put", "slow/piped")
+    process.stdin.write(b"x" * 70_000)
+    process.stdin.flush()
+    time.sleep(1.3)
+    process.stdin.write(b"y" * 70_000)
+    end_of_input(process)
+    assert (process.wait(20), process.stderr.read()) == (0, b"")
+
+
+def test_a_file_keeps_its_length_under_a_bar(elastik):
+    (elastik.home / "file").write_bytes(b"z" * 300_000)
+    assert elastik.on_terminal("put", "slow/file", "file")[0] == 0
+    assert elastik.on_terminal("get", "slow/file", "-o", "back")[0] == 0
+    assert (elastik.home / "back").read_bytes() == b"z" * 300_000

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import socket
 
 import pytest
 from hypothesis import given
@@ -26,6 +28,43 @@ def test_cp_takes_type_and_headers_along(elastik):
     assert elastik("cp", "cp/a", "cp/b", "--create-only").code == 6
     assert elastik("cp", "cp/nothing", "cp/c").code == 4
     assert elastik("cp", "cp/a", "cp/a").code == 2
+
+
+def test_cp_and_mv_only_the_version_that_was_seen(elastik):
+    def etag(path):
+        return json.loads(elastik.ok("head", path, "--json"))["etag"].strip('"')
+
+    for path in ("pin/a", "pin/b", "pin/c"):
+        elastik.ok("put", path, "--text", path)
+    old = etag("pin/a")
+    elastik.ok("put", "pin/a", "--text", "newer")
+    for verb in ("cp", "mv"):
+        assert elastik(verb, "pin/a", "pin/new", "--if-match", old).code == 6
+        assert elastik(verb, "pin/a", "pin/b", "--target-if-match", old).code == 6
+        assert elastik(verb, "-r", "pin", "pun", "--if-match", old).code == 2
+    assert elastik.ok("get", "pin/b") == b"pin/b"
+    assert elastik("get", "pin/new").code == 4
+    assert elastik.ok("cp", "pin/a", "pin/new", "--if-match", etag("pin/a")) == b"1\n"
+    both = ("--if-match", etag("pin/a"), "--target-if-match", etag("pin/b"))
+    assert elastik.ok("mv", "pin/a", "pin/b", *both) == b"1\n"
+    assert (elastik.ok("get", "pin/b"), elastik("get", "pin/a").code) == (b"newer", 4)
+    taken = elastik("cp", "pin/b", "pin/c", "--create-only", "--if-match", etag("pin/b"))
+    assert taken.code == 6
+    assert elastik("cp", "pin/none", "pin/x", "--if-match", old).code in (4, 6)
+
+
+def test_a_condition_is_never_dropped_for_an_older_server(published, tmp_path):
+    """8.3 has no COPY; a copy by GET and PUT would not keep the promise."""
+    core = published.start(tmp_path / "old-store")
+    try:
+        old = talking_to(core, tmp_path)
+        old.ok("put", "pin", "--text", "x")
+        ended = old("cp", "pin", "pan", "--if-match", "hmac-0")
+        assert ended.code == 3, ended
+        assert "needs a server with COPY" in ended.err
+        assert old("get", "pan").code == 4
+    finally:
+        core.kill()
 
 
 def test_cp_and_mv_whole_prefixes(alone):
@@ -213,12 +252,25 @@ def test_doctor_finds_what_is_wrong(bare, elastik):
     assert failed[0]["next"] == "elastik run"
 
 
+def test_doctor_asks_the_coap_door(start_core, tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+        program = talking_to(start_core(env={"ELASTIK_COAP_PORT": None}), tmp_path)
+        mute = program.with_env(ELASTIK_COAP_PORT=port)("doctor", "--json")
+    talks = talking_to(start_core(tmp_path / "b", env={"ELASTIK_COAP_PORT": port}), tmp_path)
+    heard = talks.with_env(ELASTIK_COAP_PORT=port)("doctor", "--json")
+    for ended, state in ((mute, "skip"), (heard, "ok")):
+        rows = [row for row in map(json.loads, ended.lines) if row["check"] == "coap"]
+        assert [row["state"] for row in rows] == [state], ended
+
+
 def test_versions_are_listed_got_compared_put_back_and_purged(start_core, tmp_path):
     core = start_core(tmp_path / "kept", env={"ELASTIK_HISTORY": "home/*=5"})
     program = talking_to(core, tmp_path)
     for text in ("one", "two", "three"):
         program.ok("put", "v", "--text", text)
-    rows = [json.loads(line) for line in program.ok("log", "v", "--json").splitlines()]
+    rows = [json.loads(line) for line in program.ok("log", "v", "--kept", "--json").splitlines()]
     assert [row["event"] for row in rows] == [2, 1]
     assert program.ok("get", "v", "--at", "1") == b"one"
     program.ok("get", "v", "--at", rows[0]["time"], "-o", "old")
@@ -235,6 +287,70 @@ def test_versions_are_listed_got_compared_put_back_and_purged(start_core, tmp_pa
     assert program("log", "v").code == 4
     program.ok("put", "v", "--text", "again")
     assert program("get", "v", "--at", "1").out in (b"", b"again")
+
+
+def test_tree_shows_sizes_and_ages_left_of_the_names(elastik):
+    elastik.ok("put", "grown/a", "--text", "x" * 2048)
+    elastik.ok("put", "grown/b/c", "--text", "12345")
+    lines = elastik.ok("tree", "-l", "grown").decode().splitlines()
+    assert lines[0] == " " * 13 + "home/grown"
+    assert re.fullmatch(r"  2\.0K +\d+[sm]  ├── a", lines[1])
+    assert lines[2] == " " * 13 + "└── b"
+    assert re.fullmatch(r"     5 +\d+[sm]      └── c", lines[3])
+    rows = [json.loads(line) for line in elastik.ok("tree", "-l", "grown", "--json").splitlines()]
+    assert [(row["path"], row["size"]) for row in rows] == [
+        ("home/grown/a", 2048),
+        ("home/grown/b/c", 5),
+    ]
+
+
+def test_log_tells_each_write_and_what_can_still_be_read(start_core, tmp_path):
+    core = start_core(tmp_path / "kept", env={"ELASTIK_HISTORY": "home/*=2"})
+    program = talking_to(core, tmp_path)
+    for text in ("one", "two", "three"):
+        program.ok("put", "v", "--text", text, "--type", "text/x-v")
+    program.ok("post", "v", "--text", "!")
+    rows = [json.loads(line) for line in program.ok("log", "v", "--json").splitlines()]
+    assert [(row["event"], row["action"], row["state"], row["size"]) for row in rows] == [
+        (4, "append", "current", 6), (3, "put", "kept", 5), (2, "put", "kept", 3),
+        (1, "put", "gone", 3),
+    ]  # fmt: skip
+    head = json.loads(program.ok("head", "v", "--json"))
+    assert rows[0]["etag"] == head["etag"].strip('"')
+    assert {row["type"] for row in rows} == {"text/x-v"}
+    for row in rows[1:]:
+        assert program("get", "v", "--at", str(row["event"])).code == (
+            0 if row["state"] == "kept" else 4
+        )
+    fields = program.ok("log", "v", "-c", "1").decode().rstrip("\n").split("\t")
+    assert [fields[0], *fields[2:5], fields[6]] == ["4", "append", "current", "6", "home/v"]
+    code, screen = program.on_terminal("log", "v", "--color", "never")
+    assert (code, len(screen.splitlines())) == (0, 5)
+    program.ok("rm", "v")
+    program.ok("put", "v", "--text", "again")
+    lives = [json.loads(line) for line in program.ok("log", "v", "--json").splitlines()]
+    assert [(row["action"], row["state"]) for row in lives] == [
+        ("put", "current"), (None, "kept"), (None, "kept"),
+    ]  # fmt: skip
+
+
+def test_log_of_many_events_goes_page_by_page(alone, core):
+    lines = "".join(
+        f'{{"op":"append","path":"/home/long","body":"{n % 10}"}}\n' for n in range(2100)
+    )
+    core.put("/home/long", b"")
+    reply = core.request("POST", "/proc/batch", lines.encode())
+    assert reply.status == 200, reply
+    events = [int(line.split("\t")[0]) for line in alone.ok("log", "long").decode().splitlines()]
+    assert events == list(range(2101, 0, -1))
+    assert len(alone.ok("log", "long", "-c", "1500").splitlines()) == 1500
+
+
+def test_log_says_what_has_none(elastik):
+    elastik.ok("put", "tmp/logged", "--text", "x")
+    ended = elastik("log", "tmp/logged")
+    assert (ended.code, "not audited" in ended.err) == (1, True)
+    assert elastik("log", "nothing/logged").code == 4
 
 
 def test_top_counts_what_happens(alone):

@@ -91,6 +91,8 @@ def test_exit_codes_and_preconditions(elastik, uri, tmp_path):
     assert elastik("coap", "get", "coap://127.0.0.1:9/x").code == 7
     assert elastik("coap", "get", "coap://nohost.invalid/x").code == 7
     assert elastik("coap", "ping", "coap://127.0.0.1:9").code == 7
+    secure = elastik("coap", "get", "coaps://127.0.0.1:9/x")
+    assert secure.code in (2, 7), "without DTLS it says so, with it nothing answers"
     for words in (
         ["x"],
         ["http://a/b"],
@@ -422,6 +424,7 @@ def test_an_observation_that_goes_quiet_is_registered_again_with_its_token(scrip
         ("COAP://h:99/a/b?x=1&y", "h:99", ("a", "b"), ("x=1", "y")),
         ("coaps://[::1]/a%2Fb", "[::1]:5684", ("a/b",), ()),
         ("coap://h/a/", "h:5683", ("a", ""), ()),
+        ("coap://[fe80::1%25eth0]/x", "[fe80::1%eth0]:5683", ("x",), ()),
     ],
 )
 def test_uris(uri, authority, segments, queries):

@@ -119,6 +119,21 @@ def test_replay_continues_after_the_id_it_is_given(core):
         assert live["path"] == "/home/live"
 
 
+def test_the_newest_number_is_told_to_who_has_heard_nothing(core):
+    with core.listen("home/quiet/*") as listener:
+        assert listener.response.getheader("x-last-event-id") == "0"
+    core.put("/home/a", b"x")
+    core.put("/tmp/a", b"x")
+    with core.listen("home/quiet/*") as listener, core.listen(last_event_id="0") as replayed:
+        newest = listener.response.getheader("x-last-event-id")
+        assert replayed.response.getheader("x-last-event-id") == newest
+        assert [replayed.event()["id"] for _ in range(2)][-1] == newest
+    core.put("/home/quiet/a", b"x")
+    with core.listen("home/quiet/*", last_event_id=newest) as again:
+        assert again.event()["path"] == "/home/quiet/a"
+    assert int(core.request("HEAD", "/listen/*").headers["x-last-event-id"]) == int(newest) + 1
+
+
 def test_replay_is_filtered_by_the_pattern(core):
     with core.listen() as listener:
         first = put_and_see(core, listener, "/home/start")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -47,3 +48,17 @@ def test_every_public_class_and_function_is_on_the_page_or_in_a_family():
         "request", "setdefault", "update", "values", "preview",
     }  # fmt: skip
     assert set(missing) <= known
+
+
+def test_every_difference_of_the_command_has_its_entry():
+    """The lines that tests/cli knows to differ stand in the page's own section."""
+    suite = ast.parse((ROOT / "tests" / "cli" / "test_published.py").read_text())
+    (known,) = (
+        ast.literal_eval(node.value)
+        for node in suite.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DIFFERENT"
+    )
+    page = (ROOT / "docs" / "migrating.md").read_text()
+    section = page.split("\n## On the command line\n")[1].split("\n## ")[0]
+    assert known
+    assert not {line for line in known if f"`{f'elastik {line}'.strip()}`" not in section}

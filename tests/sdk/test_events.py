@@ -109,3 +109,23 @@ def test_an_older_core_gives_several_patterns_and_bodies_too(old):
         second = next(stream)
     assert (first["path"], first["body"]) == ("/home/a/1", b"one")
     assert (second["path"], second["body"]) == ("/tmp/x", b"two")
+
+
+def test_a_stream_knows_where_to_resume_before_it_has_heard_anything(either):
+    either.put("before", b"")
+    with either.listen("*") as stream:
+        start = stream.last_event_id
+    either.put("between", b"")
+    with either.listen("*", last_event_id=start, timeout=5) as stream:
+        assert stream.last_event_id == start
+        assert next(stream)["path"] == "/home/between"
+    with either.listen("*", last_event_id=1 << 60) as stream:
+        assert int(stream.last_event_id) == int(start) + 1, "that number is of another store"
+
+
+def test_where_a_stream_resumes():
+    assert events.start_of({}, None) == ""
+    assert events.start_of({}, 7) == "7"
+    assert events.start_of({"x-last-event-id": "9"}, None) == "9"
+    assert events.start_of({"x-last-event-id": "9"}, "7") == "7"
+    assert events.start_of({"x-last-event-id": "9"}, 10) == "9"

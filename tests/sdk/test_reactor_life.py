@@ -146,3 +146,75 @@ elastik.run(e, state={str(tmp_path / "s")!r}, after=0)
         if len(handled) == 300:
             break
     assert handled == set(range(300))
+
+
+@pytest.mark.parametrize("place", ["file", "world"])
+def test_what_happens_between_two_runs_is_not_missed(either, reactor, tmp_path, place):
+    """The first run hears nothing at all, and still knows where the second has to begin."""
+    state = tmp_path / "state" if place == "file" else either / "home" / "state"
+    seen = []
+    reactor.listen("job/*")(lambda body: seen.append(body))
+    either.put("job/before", b"not for us")
+
+    def stop_when_it_listens():
+        while not state.exists():
+            time.sleep(0.01)
+        reactor.stop()
+
+    threading.Thread(target=stop_when_it_listens).start()
+    reactor.run(either, state=state)
+    either.put("job/between", b"1")
+    reactor.run(either, state=state, max_events=1)
+    assert seen == [b"1"]
+
+
+def test_each_event_comes_with_its_own_body(e, reactor):
+    seen = []
+    busy, release = threading.Event(), threading.Event()
+
+    @reactor.listen("x/*")
+    def handler(body, path, superseded, event):
+        seen.append((body, superseded, event["body-state"]))
+        busy.set()
+        release.wait(10)
+
+    def work():
+        e.put("x/busy", b"0")
+        busy.wait(10)
+        e.put("x/a", b"1")
+        # The core has sent the event with its body before the next one replaces it.
+        with e.listen("x/a", last_event_id=0, timeout=10, inline=True) as events:
+            assert next(events)["body"] == b"1"
+        time.sleep(0.2)
+        e.put("x/a", b"2")
+        release.set()
+
+    reactor.on_startup(lambda: threading.Timer(0.15, work).start())
+    reactor.run(e, max_events=3)
+    assert seen == [(body, False, "inline") for body in (b"0", b"1", b"2")]
+
+
+def test_a_replayed_event_says_when_its_body_is_no_longer_there(e, reactor):
+    seen = []
+    reactor.listen("x")(
+        lambda body, superseded, event: seen.append((body, superseded, event["body-state"]))
+    )
+    start = int(e.page("HEAD", "/listen/*").headers["x-last-event-id"])
+    e.put("x", b"1")
+    e.put("x", b"2")
+    reactor.run(e, after=start, max_events=2)
+    assert seen == [(b"2", True, "superseded"), (b"2", False, "inline")]
+
+
+def test_a_large_body_is_fetched_and_is_the_same_version(e, reactor, monkeypatch):
+    from elastik import reactor as module
+
+    monkeypatch.setattr(module, "MAX_INLINE", 10)
+    seen = []
+    reactor.listen("x")(
+        lambda body, superseded, event: seen.append((body, superseded, event["body-state"]))
+    )
+    start = int(e.page("HEAD", "/listen/*").headers["x-last-event-id"])
+    e.put("x", b"x" * 11)
+    reactor.run(e, after=start, max_events=1)
+    assert seen == [(b"x" * 11, False, "too-large")]

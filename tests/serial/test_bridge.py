@@ -112,7 +112,8 @@ def test_it_reports_on_sigusr1(lab):
     bridge = lab.bridge("--device", str(lab.simulate("b1", "--interval", "100ms")))
     time.sleep(0.5)
     bridge.send_signal(signal.SIGUSR1)
-    until(lambda: b'"retransmitted"' in bridge.log.read_bytes())
+    until(lambda: b'"doubtful": 0' in bridge.log.read_bytes())
+    assert b'"retransmitted"' in bridge.log.read_bytes()
 
 
 def test_systemd_is_told_when_the_port_is_open(lab):
@@ -245,3 +246,44 @@ def test_two_boards_and_udp_clients(lab):
         else None
     )
     assert done is None or re.search(rb"\d+\.\d+", done.stdout)
+
+
+def test_f10_two_boards_with_the_same_ids_and_a_real_core(lab):
+    """1,000 PUTs, turn by turn, with equal ids and tokens: nothing crosses, nothing doubles."""
+    import select
+    import tty
+
+    from elastik_cli.serialio import messages, slipmux
+    from elastik_cli.serialio.messages import CON, PUT, Message
+
+    lab.serve()
+    masters = {}
+    for name in ("one", "two"):
+        master, slave = os.openpty()
+        tty.setraw(slave)
+        masters[master] = name
+        (lab.place / name).symlink_to(os.ttyname(slave))
+    devices = [word for name in masters.values() for word in ("--device", str(lab.place / name))]
+    lab.bridge(*devices, "--observe", "none", "--ping", "0", wait=False)
+    heard = {name: slipmux.Decoder() for name in masters.values()}
+    for master in masters:
+        assert select.select([master], [], [], 20)[0], "the bridge opens the port"
+    answered = dict.fromkeys(masters.values(), 0)
+    for number in range(500):
+        for master, name in masters.items():
+            body = b"%s %d" % (name.encode(), number)
+            options = tuple(messages.path_options("t"))
+            message = Message(CON, PUT, number, b"same", options, body)
+            os.write(master, slipmux.encode_coap(messages.encode(message)))
+        for master, name in masters.items():
+            while answered[name] <= number:
+                assert select.select([master], [], [], 20)[0]
+                for frame in heard[name].feed(os.read(master, 65536)):
+                    answer = messages.decode(frame.data)
+                    assert (answer.mid, answer.token, answer.ok) == (number, b"same", True)
+                    answered[name] += 1
+    for name in masters.values():
+        assert lab.world(f"{name}/t") == b"%s 499" % name.encode()
+        assert lab.events(f"{name}/t") == 500
+    for master in masters:
+        os.close(master)

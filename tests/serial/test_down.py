@@ -245,6 +245,19 @@ def test_liveness_a_hung_board_is_told_apart_from_an_unplugged_one():
     assert bench.core.worlds["home/sensor/b1/link"].startswith(b"up since")
 
 
+def test_a_registration_cut_short_by_unplugging_leaves_nothing_due():
+    bench = lab(Behaviour(interval=0, deaf=True), observe=("temp",))
+    bench.clock.run(2)
+    assert not bench.board.talker.idle
+    bench.unplug()
+    assert all(o.deadline == float("inf") for o in bench.board.observers.values())
+    bench.clock.run(300)
+    bench.sim.behaviour.deaf = False
+    bench.plug()
+    bench.clock.run(10)
+    assert bench.core.worlds["home/sensor/b1/temp"]
+
+
 # -- the door for others ---------------------------------------------------------------------------
 
 

@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use super::codec::{Code, Kind};
+use super::dtls::Secure;
+use super::keys::Keys;
 use super::layer::{Inbound, Layer, Limits, Out, Owner, Ticket};
 use super::observers::Observers;
 use super::reply::Reply;
@@ -22,6 +24,7 @@ use super::request::Request;
 use super::verbs::{self, Outcome};
 use super::watch::{State, Target};
 use super::{Door, tell};
+use crate::access::Identity;
 use crate::engine::{Refusal, Signal, Subscription};
 
 /// The largest datagram there is.
@@ -34,12 +37,20 @@ const TIDY: Duration = Duration::from_secs(15);
 const BACKLOG: usize = 16_384;
 
 /// Endpoints that run, with the addresses they really have.
+#[derive(Default)]
 pub struct Running {
     pub addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Running {
+    /// These endpoints and the other ones.
+    pub fn and(mut self, other: Self) -> Self {
+        self.addresses.extend(other.addresses);
+        self.tasks.extend(other.tasks);
+        self
+    }
+
     /// Returns when all endpoints have stopped.
     pub async fn ended(self) {
         for task in self.tasks {
@@ -48,14 +59,16 @@ impl Running {
     }
 }
 
-/// Opens a socket for each of the hosts (names or addresses, by commas) and serves on them.
+/// Opens a socket for each of the hosts (names or addresses, by commas) and serves on them; with
+/// keys, by DTLS.
 pub async fn start(
     door: &Arc<Door>,
     hosts: &str,
     port: u16,
+    keys: Option<&Arc<Keys>>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Running, String> {
-    let mut running = Running { addresses: Vec::new(), tasks: Vec::new() };
+    let mut running = Running::default();
     let mut sockets = Vec::new();
     for host in hosts.split(',').map(str::trim) {
         let failed = |error: io::Error| format!("bind coap {host}:{port} failed: {error}");
@@ -65,7 +78,8 @@ pub async fn start(
         sockets.push(socket);
     }
     for socket in sockets {
-        let endpoint = Endpoint::new(door.clone(), socket)?;
+        let secure = keys.map(|keys| Secure::new(keys.clone())).transpose()?;
+        let endpoint = Endpoint::new(door.clone(), socket, secure)?;
         running.tasks.push(tokio::spawn(endpoint.run(stopping.clone())));
     }
     Ok(running)
@@ -73,7 +87,7 @@ pub async fn start(
 
 /// What came of something that did not end at once.
 enum Finished {
-    Request { ticket: Ticket, wants: Wants, outcome: Outcome },
+    Request { ticket: Ticket, wants: Wants, outcome: Box<Outcome> },
     State { target: Target, state: Result<Option<State>, Refusal> },
 }
 
@@ -86,6 +100,9 @@ struct Wants {
 pub(super) struct Endpoint {
     pub(super) door: Arc<Door>,
     socket: UdpSocket,
+    secure: Option<Secure>,
+    /// What goes on the wire, where that is something else than `out`.
+    sealed: Out,
     pub(super) layer: Layer,
     pub(super) observers: Observers,
     pub(super) out: Out,
@@ -105,7 +122,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(door: Arc<Door>, socket: UdpSocket) -> Result<Self, String> {
+    fn new(door: Arc<Door>, socket: UdpSocket, secure: Option<Secure>) -> Result<Self, String> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| format!("no random numbers: {error}"))?;
         let limits = Limits { in_flight: door.options.max_in_flight, ..Limits::default() };
@@ -116,6 +133,8 @@ impl Endpoint {
             layer: Layer::new(door.options.timing, limits, u64::from_ne_bytes(seed)),
             door,
             socket,
+            secure,
+            sealed: Out::new(),
             observers,
             out: Out::new(),
             to_tell: VecDeque::new(),
@@ -143,7 +162,7 @@ impl Endpoint {
             };
             tokio::select! {
                 _ = self.socket.readable() => self.receive(),
-                _ = self.socket.writable(), if !self.out.is_empty() => {}
+                _ = self.socket.writable(), if !(self.out.is_empty() && self.sealed.is_empty()) => {}
                 Some(finished) = self.finished.recv() => self.take(finished),
                 signal = self.subscription.next() => {
                     if !self.heard(signal) {
@@ -171,16 +190,22 @@ impl Endpoint {
 
     /// Sends what there is, until the socket takes no more.
     fn flush(&mut self) {
-        while let Some((peer, bytes)) = self.out.front() {
+        if let Some(secure) = &mut self.secure {
+            for (peer, message) in self.out.drain(..) {
+                secure.seal(peer, &message, &mut self.sealed);
+            }
+        }
+        let out = if self.secure.is_some() { &mut self.sealed } else { &mut self.out };
+        while let Some((peer, bytes)) = out.front() {
             match self.socket.try_send_to(bytes, *peer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.out.truncate(BACKLOG);
+                    out.truncate(BACKLOG);
                     return;
                 }
                 // A datagram that cannot be sent is a datagram that was lost.
                 _ => {}
             }
-            self.out.pop_front();
+            out.pop_front();
         }
     }
 
@@ -189,8 +214,7 @@ impl Endpoint {
             match self.socket.try_recv_from(&mut self.buffer) {
                 Ok((length, peer)) => {
                     let datagram = Bytes::copy_from_slice(&self.buffer[..length]);
-                    self.datagram(peer, datagram);
-                    self.flush();
+                    self.arrived(peer, datagram);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // An ICMP error about an earlier datagram; the message layer finds out by itself.
@@ -199,7 +223,14 @@ impl Endpoint {
         }
     }
 
-    fn datagram(&mut self, peer: SocketAddr, datagram: Bytes) {
+    fn arrived(&mut self, peer: SocketAddr, datagram: Bytes) {
+        let Some(secure) = &mut self.secure else { return self.datagram(peer, datagram, None) };
+        for (plain, who) in secure.receive(Instant::now(), peer, datagram, &mut self.sealed) {
+            self.datagram(peer, plain, Some(who));
+        }
+    }
+
+    fn datagram(&mut self, peer: SocketAddr, datagram: Bytes, key: Option<Arc<Identity>>) {
         let now = Instant::now();
         match self.layer.receive(now, peer, &datagram, &mut self.out) {
             None => {}
@@ -208,12 +239,15 @@ impl Endpoint {
             Some(Inbound::Request(message, ticket)) => {
                 let code = message.code;
                 match Request::read(&message, &datagram) {
-                    Ok(request) => self.request(now, ticket, code, request, datagram.clone()),
+                    Ok(request) => {
+                        self.request(now, ticket, code, request, datagram.clone(), key);
+                    }
                     Err(unfit) if unfit.option && ticket.kind == Kind::NonConfirmable => {
                         self.layer.answer(now, &ticket, None, &mut self.out);
                     }
                     Err(unfit) => {
                         let reply = Reply::error(unfit.code, unfit.why);
+                        let reply = self.door.shortened(peer, datagram.len(), reply);
                         self.layer.answer(now, &ticket, Some(&reply), &mut self.out);
                     }
                 }
@@ -228,14 +262,19 @@ impl Endpoint {
         code: Code,
         request: Request,
         datagram: Bytes,
+        key: Option<Arc<Identity>>,
     ) {
         if request.observe == Some(1) && code == Code::GET {
             self.observers.remove_token(ticket.peer, ticket.token);
         }
         let wants = Wants { no_response: request.no_response };
-        let call = match self.door.admit(code, request, ticket.peer, datagram) {
+        let length = datagram.len();
+        let call = match self.door.admit(code, request, ticket.peer, datagram, key) {
             Ok(call) => call,
-            Err(reply) => return self.respond(now, &ticket, wants, reply.into()),
+            Err(reply) => {
+                let reply = self.door.shortened(ticket.peer, length, reply);
+                return self.respond(now, &ticket, wants, reply.into());
+            }
         };
         let door = self.door.clone();
         let work = Box::pin(verbs::answer(door, call));
@@ -244,13 +283,14 @@ impl Endpoint {
             Err(work) => {
                 self.layer.defer(now, &ticket);
                 self.under_way += 1;
-                let outcome = Reply::error(Code::INTERNAL_ERROR, "the handler failed\n").into();
+                let failed = Reply::error(Code::INTERNAL_ERROR, "the handler failed\n");
+                let outcome = Box::new(failed.into());
                 let result = Finished::Request { ticket, wants, outcome };
                 let mut done = Done { result: Some(result), finish: self.finish.clone() };
                 tokio::spawn(async move {
                     let answered = work.await;
                     if let Some(Finished::Request { outcome, .. }) = &mut done.result {
-                        *outcome = answered;
+                        **outcome = answered;
                     }
                 });
             }
@@ -262,7 +302,7 @@ impl Endpoint {
             Finished::Request { ticket, wants, outcome } => {
                 self.under_way -= 1;
                 self.layer.ended(&ticket);
-                self.respond(Instant::now(), &ticket, wants, outcome);
+                self.respond(Instant::now(), &ticket, wants, *outcome);
             }
             Finished::State { target, state } => self.seen(target, state),
         }
@@ -270,15 +310,15 @@ impl Endpoint {
 
     fn respond(&mut self, now: Instant, ticket: &Ticket, wants: Wants, outcome: Outcome) {
         let Outcome { mut reply, watch } = outcome;
-        let mut target = None;
+        let mut begun = None;
         if let Some(watch) = watch.filter(|_| reply.code.class() == 2) {
-            let observed = watch.target.clone();
+            let target = watch.target.clone();
+            let known = self.observers.is_watched(&target);
             let confirmable = ticket.kind == Kind::Confirmable;
-            let added = self.observers.add(now, (ticket.peer, ticket.token), watch, confirmable);
-            match added {
-                Some(_) => {
+            match self.observers.add(now, (ticket.peer, ticket.token), watch, confirmable) {
+                Some(id) => {
                     self.layer.remember(now, ticket.peer);
-                    target = Some(observed);
+                    begun = Some((id, target, known));
                 }
                 // No room: the response without the option says so (RFC 7641 §4.1).
                 None => reply.observe = None,
@@ -287,8 +327,13 @@ impl Endpoint {
         let unwanted = wants.no_response & 1 << (reply.code.class().max(1) - 1) != 0;
         self.layer.answer(now, ticket, (!unwanted).then_some(&reply), &mut self.out);
         // What changed between the read and the registration is told now.
-        if let Some(target) = target {
-            self.look(target);
+        match begun {
+            Some((id, _, true)) => tell::soon(self, id),
+            Some((_, target, false)) => {
+                self.states.remove(&target);
+                self.look(target);
+            }
+            None => {}
         }
     }
 

@@ -9,7 +9,7 @@ use super::pins::{Content, Reader, Version};
 use super::reply::{self, ETag, Reply};
 use super::verbs::Outcome;
 use super::watch::Target;
-use super::{Call, Door, format, read};
+use super::{Call, Door, Proof, format, read};
 use crate::access::Action;
 use crate::engine::{Entry, Head, Refusal};
 use crate::path::WorldPath;
@@ -31,7 +31,7 @@ pub struct Query {
     /// Name and wanted value; a final `*` is any suffix (RFC 6690 §4.1).
     filters: Vec<(String, String)>,
     name: String,
-    credential: Option<Bytes>,
+    proof: Proof,
 }
 
 pub async fn answer(door: &Door, call: &Call) -> Result<Outcome, Reply> {
@@ -45,14 +45,14 @@ pub async fn answer(door: &Door, call: &Call) -> Result<Outcome, Reply> {
     if request.accept.is_some_and(|accept| accept != format::LINKS) {
         return Err(read::not_acceptable());
     }
-    let query = Query::new(&request.queries, name, request.credential.clone())?;
+    let query = Query::new(&request.queries, name, call.proof.clone())?;
     let (version, seq) = query.list(door).await.map_err(|refusal| reply::refused(&refusal))?;
     let reply = read::send(door, call, reader, version.clone()).await?;
     Ok(read::watched(call, reply, Target::Links(Arc::new(query)), &version, seq))
 }
 
 impl Query {
-    fn new(queries: &[Bytes], name: String, credential: Option<Bytes>) -> Result<Self, Reply> {
+    fn new(queries: &[Bytes], name: String, proof: Proof) -> Result<Self, Reply> {
         let parse = |query: &Bytes| {
             let text = std::str::from_utf8(query).ok()?;
             let (name, value) = text.split_once('=')?;
@@ -62,12 +62,12 @@ impl Query {
         let filters = filters.ok_or_else(|| {
             Reply::error(super::codec::Code::BAD_REQUEST, "a filter is name=value\n")
         })?;
-        Ok(Self { filters, name, credential })
+        Ok(Self { filters, name, proof })
     }
 
     /// The list and the number of the newest event in it.
     pub async fn list(&self, door: &Door) -> Result<(Version, u64), Refusal> {
-        let (tokens, who) = (door.tokens(), door.identify(self.credential.as_deref()));
+        let (tokens, who) = (door.tokens(), door.identify(&self.proof));
         let may = |path: &WorldPath| tokens.may(&who, Action::Read(path)).is_ok();
         let prefix = self.prefix();
         let (mut text, mut newest, mut seen) = (String::new(), 0, 0);

@@ -11,9 +11,12 @@
 
 mod block;
 pub mod codec;
+#[cfg_attr(not(feature = "dtls"), path = "nodtls.rs")]
+mod dtls;
 mod echo;
 mod endpoint;
 mod format;
+mod keys;
 mod layer;
 mod links;
 mod observers;
@@ -41,6 +44,7 @@ use crate::path::WorldPath;
 use codec::Code;
 use echo::Echo;
 pub use endpoint::{Running, start};
+pub use keys::Keys;
 pub use layer::Timing;
 use pins::Pins;
 use reply::Reply;
@@ -62,6 +66,15 @@ pub struct Options {
     pub observer_check: Duration,
 }
 
+/// What a peer shows of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Proof {
+    /// A raw token.
+    pub credential: Option<Bytes>,
+    /// Whose key protects what it sends.
+    pub key: Option<Arc<Identity>>,
+}
+
 /// What all requests share.
 pub struct Door {
     engine: Engine,
@@ -78,6 +91,7 @@ pub struct Call {
     pub request: Request,
     pub peer: SocketAddr,
     who: Identity,
+    proof: Proof,
     /// The request's own bytes: with the endpoint they name the operation.
     datagram: Bytes,
     /// Bytes that the response may have, for an address that has proved nothing.
@@ -107,10 +121,13 @@ impl Door {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whose raw token this is.
-    fn identify(&self, credential: Option<&[u8]>) -> Identity {
-        let Some(raw) = credential else { return Identity::default() };
-        self.tokens().identify(Some(&[b"Bearer ", raw].concat()))
+    /// Who this proves to be, by the tokens of now.
+    fn identify(&self, proof: &Proof) -> Identity {
+        match (&proof.credential, &proof.key) {
+            (Some(raw), _) => self.tokens().identify(Some(&[b"Bearer ", &raw[..]].concat())),
+            (None, Some(identity)) => identity.as_ref().clone(),
+            (None, None) => Identity::default(),
+        }
     }
 
     /// Finds out who asks; an `Err` is the answer already.
@@ -120,21 +137,31 @@ impl Door {
         request: Request,
         peer: SocketAddr,
         datagram: Bytes,
+        key: Option<Arc<Identity>>,
     ) -> Result<Call, Reply> {
-        let local = peer.ip().to_canonical().is_loopback();
+        let local = is_local(peer) || key.is_some();
+        let proof = Proof { credential: request.credential.clone(), key };
         let who = match &request.credential {
             Some(_) if !local && !self.options.plain_tokens => {
                 let line = "unauthorized: a token in the clear is taken from this machine only\n";
                 return Err(Reply::error(Code::UNAUTHORIZED, line));
             }
-            credential => self.identify(credential.as_deref()),
+            _ => self.identify(&proof),
         };
         let now = Instant::now();
         let trusted = local
             || who.tier > crate::access::Tier::Anonymous
             || lock(&self.echo).is_proved(peer, request.echo.as_deref(), now);
         let budget = (!trusted).then_some(AMPLIFICATION * datagram.len());
-        Ok(Call { code, request, peer, who, datagram, budget })
+        Ok(Call { code, request, peer, who, proof, datagram, budget })
+    }
+
+    /// A refusal for a request of this length, without its text where that would be too much.
+    fn shortened(&self, peer: SocketAddr, length: usize, reply: Reply) -> Reply {
+        if is_local(peer) || reply.longest() <= AMPLIFICATION * length {
+            return reply;
+        }
+        Reply { payload: Bytes::new(), format: None, ..reply }
     }
 
     fn may(&self, call: &Call, action: Action<'_>) -> Result<(), Reply> {
@@ -170,12 +197,7 @@ impl Call {
     /// Makes a response fit an address that has proved nothing: less text, then a challenge.
     fn within_budget(&self, door: &Door, reply: Reply) -> Reply {
         let Some(budget) = self.budget else { return reply };
-        let size = |reply: &Reply| {
-            // The token is at most eight bytes; that it may be shorter only saves some.
-            codec::MAX_TOKEN
-                + reply.encode(codec::Kind::Acknowledgement, 0, codec::Token::default()).len()
-        };
-        if size(&reply) <= budget {
+        if reply.longest() <= budget {
             return reply;
         }
         if reply.code.class() == 2 && !reply.payload.is_empty() {
@@ -184,6 +206,10 @@ impl Call {
         }
         Reply { payload: Bytes::new(), format: None, ..reply }
     }
+}
+
+fn is_local(peer: SocketAddr) -> bool {
+    peer.ip().to_canonical().is_loopback()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

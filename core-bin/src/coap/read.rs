@@ -49,8 +49,8 @@ pub fn watched(call: &Call, reply: Reply, target: Target, version: &Version, seq
         format: version.format,
         szx: reply.block2.or(request.block2).map_or(LARGEST, |block| block.szx),
         asked_blocks: request.block2.is_some(),
-        credential: request.credential.clone(),
-        unproved: call.budget.is_some(),
+        proof: call.proof.clone(),
+        budget: call.budget,
     };
     let reply = Reply { observe: Some(sequence(seq)), ..reply };
     Outcome { reply, watch: Some(watch) }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::block::Block;
-use super::codec::{Code, Kind, Token, Writer};
+use super::codec::{Code, Kind, MAX_TOKEN, Token, Writer};
 use super::{format, option};
 use crate::access::Denied;
 use crate::engine::{Refusal, Tag};
@@ -53,6 +53,11 @@ impl Reply {
     /// A refusal with a line for people; 8.3 marks such lines as text.
     pub fn error(code: Code, line: impl Into<Bytes>) -> Self {
         Self { format: Some(format::TEXT), payload: line.into(), ..Self::new(code) }
+    }
+
+    /// Bytes of the message with the longest token there is.
+    pub fn longest(&self) -> usize {
+        MAX_TOKEN + self.encode(Kind::Acknowledgement, 0, Token::default()).len()
     }
 
     pub fn encode(&self, kind: Kind, mid: u16, token: Token) -> Bytes {

@@ -65,7 +65,7 @@ fn one(endpoint: &mut Endpoint, id: u64, anyway: bool) {
     }
     let confirm = observer.confirmable
         || anyway
-        || observer.watch.unproved
+        || observer.watch.budget.is_some()
         || observer.unconfirmed >= UNCONFIRMED
         || now.duration_since(observer.confirmed_at) >= check;
     if confirm && (observer.in_flight || endpoint.layer.is_busy(peer)) {
@@ -98,7 +98,7 @@ pub fn acknowledged(endpoint: &mut Endpoint, now: Instant, peer: SocketAddr, own
         observer.in_flight = false;
         observer.unconfirmed = 0;
         observer.confirmed_at = now;
-        observer.watch.unproved = false;
+        observer.watch.budget = None;
     }
     release(endpoint, peer);
 }

@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::block::{Block, LARGEST};
+use super::block::{Block, LARGEST, szx_within};
 use super::codec::Code;
 use super::links::Query;
 use super::pins::{Content, Version};
 use super::read::{SINGLE, from_store};
 use super::reply::{ETag, Reply, etag};
-use super::{Door, format};
+use super::{Door, Proof, format};
 use crate::access::Action;
 use crate::engine::{Head, Refusal};
 use crate::path::WorldPath;
 
 /// Observe values have 24 bits (RFC 7641 §2).
 const SEQUENCE: u64 = 0xff_ffff;
+
+/// Bytes of a notification besides its payload, at the most.
+const OVERHEAD: usize = 48;
 
 /// A list costs a look at many worlds: changes that come close together are told together.
 const LINKS_PAUSE: Duration = Duration::from_millis(100);
@@ -43,9 +46,10 @@ pub struct Watch {
     /// The size of blocks, and whether the client named one.
     pub szx: u8,
     pub asked_blocks: bool,
-    pub credential: Option<Bytes>,
-    /// The address has proved nothing: what is sent first must be confirmed.
-    pub unproved: bool,
+    pub proof: Proof,
+    /// Bytes that a notification may have and must be confirmed, for an address that has proved
+    /// nothing; whoever acknowledges one has proved it.
+    pub budget: Option<usize>,
 }
 
 /// A resource as it stands.
@@ -122,14 +126,14 @@ impl Watch {
             Target::World(path) => Action::Read(path),
             Target::Links(_) => Action::Look,
         };
-        door.tokens().may(&door.identify(self.credential.as_deref()), action).is_ok()
+        door.tokens().may(&door.identify(&self.proof), action).is_ok()
     }
 
-    /// Whether the observer has this state. A list names its version by its text alone: not every
+    /// Whether the observer has this state or a newer one. A list names its version by its text alone: not every
     /// event shows in it.
     pub fn is_told(&self, state: &State) -> bool {
         match self.target {
-            Target::World(_) => self.seq == state.seq,
+            Target::World(_) => self.seq >= state.seq,
             Target::Links(_) => self.etag == state.version.etag,
         }
     }
@@ -138,8 +142,10 @@ impl Watch {
     pub fn notification(&self, state: &State) -> (Reply, Option<Version>) {
         let version = &state.version;
         let size = version.body.size();
-        let block = Block { number: 0, more: false, szx: self.szx.min(LARGEST) };
-        let whole = if self.asked_blocks { block.size() } else { SINGLE };
+        let room = self.budget.map_or(SINGLE, |budget| budget.saturating_sub(OVERHEAD));
+        let szx = self.szx.min(LARGEST).min(szx_within(room).unwrap_or(0));
+        let block = Block { number: 0, more: false, szx };
+        let whole = if self.asked_blocks { block.size() } else { SINGLE.min(room) };
         let mut reply = version.describe(Code::CONTENT);
         reply.observe = Some(sequence(state.seq));
         if size <= whole as u64 {

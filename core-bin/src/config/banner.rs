@@ -59,11 +59,14 @@ fn open(address: &Address) -> Option<SocketAddr> {
 }
 
 /// The lines of the CoAP door: ours, and those that 8.3's users look for.
-pub fn coap_banner(addresses: &[SocketAddr]) -> String {
+pub fn coap_banner(addresses: &[SocketAddr], secure: &[SocketAddr]) -> String {
     let mut out = String::new();
     for address in addresses {
         let _ = writeln!(out, "coap:    coap://{address}/");
         let _ = writeln!(out, "scoap: listening on coap://{address}/");
+    }
+    for address in secure {
+        let _ = writeln!(out, "coaps:   coaps://{address}/");
     }
     out.push_str("scoap: UDP curl surface; auth option 65001 maps to token tier\n");
     out

@@ -1,5 +1,6 @@
 //! The settings of the CoAP door (core.md §1.1).
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Reader, values};
@@ -17,6 +18,9 @@ pub struct Coap {
     pub max_retransmit: u32,
     pub nstart: usize,
     pub observer_check: Duration,
+    /// The keys of boards, and the port where they are asked for.
+    pub psk_file: Option<PathBuf>,
+    pub secure_port: u16,
 }
 
 impl Reader<'_> {
@@ -45,6 +49,8 @@ impl Reader<'_> {
             max_retransmit: retransmit.min(16) as u32,
             nstart: self.count("coap-nstart", 1)?,
             observer_check: positive(self.seconds("coap-observer-check", 86_400)?, 86_400 * second),
+            psk_file: self.given("coap-psk-file")?.map(|given| given.text.into()),
+            secure_port: values::port(self.given("coaps-port")?.as_ref(), 5684)?,
         }))
     }
 }

@@ -110,12 +110,18 @@ pub fn load(
     match given::arguments(args).map_err(Failure::Usage)? {
         Asked::Help => Ok(Command::Print(help::text())),
         Asked::HelpMarkdown => Ok(Command::Print(help::markdown())),
-        Asked::Version => Ok(Command::Print(format!("elastik-core {}\n", crate::VERSION))),
+        Asked::Version => Ok(Command::Print(version())),
         Asked::Run(flags) => {
             let config = Reader { flags, env: &env }.config().map_err(Failure::Setting)?;
             Ok(Command::Run(Box::new(config)))
         }
     }
+}
+
+/// The version, and what this build has besides.
+fn version() -> String {
+    let dtls = if cfg!(feature = "dtls") { " (dtls)" } else { "" };
+    format!("elastik-core {}{dtls}\n", crate::VERSION)
 }
 
 /// Settings as they were given, read one by one.

@@ -326,6 +326,20 @@ pub const SETTINGS: &[Setting] = &[
         "seconds",
         "an observer that confirmed nothing for so long is asked to; 0 is the default",
     ),
+    plain(
+        "coap-psk-file",
+        "ELASTIK_COAP_PSK_FILE",
+        "no DTLS",
+        "path",
+        "keys of boards for coaps, each line: identity tier key [pattern]",
+    ),
+    plain(
+        "coaps-port",
+        "ELASTIK_COAPS_PORT",
+        "5684",
+        "port",
+        "UDP port for coaps, with a key file",
+    ),
     switch("trace-pipeline", "ELASTIK_TRACE_PIPELINE", "the old name of access-log"),
 ];
 

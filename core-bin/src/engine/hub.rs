@@ -156,6 +156,8 @@ pub struct Subscription {
     hub: Arc<Hub>,
     store: Arc<SqliteStore>,
     filter: Arc<dyn Filter>,
+    /// The newest number when it began.
+    newest: u64,
     /// Everything up to this number has been handed out or is not wanted.
     cursor: u64,
     lag: Option<Signal>,
@@ -194,7 +196,13 @@ impl Subscription {
                 after
             }
         };
-        Self { hub, store, filter, cursor, lag, memory_told: memory_floor, wake, replay: None }
+        let memory_told = memory_floor;
+        Self { hub, store, filter, newest, cursor, lag, memory_told, wake, replay: None }
+    }
+
+    /// The newest number when it began: without replay, what it tells has a higher one.
+    pub fn newest(&self) -> u64 {
+        self.newest
     }
 
     /// The next thing to tell. Cancel-safe: dropping the future loses nothing.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
@@ -23,6 +23,9 @@ use crate::pattern::Pattern;
 
 /// Frames go out in pieces of about this many bytes: a client that stops reading holds few.
 const PIECE: usize = 16 * 1024;
+
+/// The newest event's number: where a client that has heard nothing yet may resume.
+const NEWEST: HeaderName = HeaderName::from_static("x-last-event-id");
 
 /// As long as anything lasts; a sum with it overflows no clock.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -48,14 +51,16 @@ pub fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Reply, R
     let patterns = patterns(encoded, parts.uri.query()).map_err(reply::bad_path)?;
     let inline = inline::asked(parts.uri.query())?;
     let who = door.admit(parts, Action::Listen)?;
+    let wanted = Arc::new(Wanted { patterns, who });
+    let subscription = door.engine.listen(wanted.clone(), last_event_id(&parts.headers));
+    // As with the number of a lag frame: a scoped token is not told how much others do.
+    let newest = wanted.who.scope.is_none().then(|| subscription.newest());
     let body = if parts.method == Method::HEAD {
         Body::fed(None).1
     } else {
         let Ok(place) = door.listeners.clone().try_acquire_owned() else {
             return Err(reply::unavailable("too many listen connections"));
         };
-        let wanted = Arc::new(Wanted { patterns, who });
-        let subscription = door.engine.listen(wanted.clone(), last_event_id(&parts.headers));
         let (feed, body) = Body::fed(None);
         let stream =
             Stream { door: door.clone(), wanted, inline, subscription, feed, _place: place };
@@ -66,6 +71,9 @@ pub fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Reply, R
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Some(newest) = newest {
+        headers.insert(NEWEST, HeaderValue::from(newest));
+    }
     Ok(reply)
 }
 

@@ -25,6 +25,8 @@ mod patch;
 mod protocol;
 mod query;
 mod range;
+#[cfg(test)]
+mod raw;
 mod reply;
 mod route;
 mod send;

@@ -36,6 +36,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::judge::Limits;
@@ -75,6 +76,8 @@ pub struct SqliteStore {
     wal_pages: Arc<AtomicU64>,
     /// Why nothing durable is written any more.
     stopped: OnceLock<Arc<str>>,
+    /// Held from before a checkpoint until its outcome is known to `stopped`.
+    checkpointing: Mutex<()>,
     file: PathBuf,
     reserve: Reserve,
     /// A copy that is served and never written.
@@ -119,6 +122,9 @@ impl SqliteStore {
         let file = options.data_dir.join(FILE);
         let key = ring.current().clone();
         let (mut db, row) = schema::open(&file, &key)?;
+        // Only a checkpoint that succeeded lets the WAL go, in `close` (see `wal`).
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(|e| e.to_string())?;
         let reserve = Reserve::of(options.data_dir);
         wal::truncate_or_make_room(&db, &reserve)
             .map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
@@ -141,6 +147,7 @@ impl SqliteStore {
             bytes: AtomicU64::new(row.bytes),
             wal_pages,
             stopped: OnceLock::new(),
+            checkpointing: Mutex::default(),
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),
             reserve,
             file,
@@ -154,9 +161,16 @@ impl SqliteStore {
 
     /// First commit of a start: moves the high-water mark and dooms what broken uploads left.
     fn begin_life(&self, numbers: &Numbers) -> Result<(), String> {
-        sweep::doom_staged(&self.writer().db).map_err(|e| e.to_string())?;
+        let doom = || sweep::doom_staged(&self.writer().db);
+        let full = |error: &rusqlite::Error| trouble(error) == Trouble::Full;
+        match doom().or_else(|e| if full(&e) && self.reserve.give_up() { doom() } else { Err(e) }) {
+            // On a disk that is full to the last byte reads go on; the next start dooms the rest.
+            Err(error) if !full(&error) => return Err(error.to_string()),
+            _ => {}
+        }
         match self.commit(&[], numbers).fate {
             Fate::Committed => Ok(()),
+            Fate::RolledBack if !self.reserve.is_held() => Ok(()),
             Fate::RolledBack => Err("the first commit was refused: is the disk full?".to_owned()),
             Fate::Unknown(why) => Err(why),
         }
@@ -251,7 +265,11 @@ impl SqliteStore {
         if self.refusing().is_some() {
             return Ok(());
         }
-        wal::truncate_or_make_room(&self.writer().db, &self.reserve).map_err(|e| e.to_string())
+        let db = &self.writer().db;
+        wal::truncate_or_make_room(db, &self.reserve)
+            .and_then(|()| db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false))
+            .map(|_| ())
+            .map_err(|e| e.to_string())
     }
 
     /// Runs the writes in one transaction. A full disk, or a write that was refused half-way, fails

@@ -124,6 +124,9 @@ impl SqliteStore {
             return Err(Refusal::Stopped(why));
         }
         let writer = self.writer();
+        if let Some(why) = self.stopped() {
+            return Err(Refusal::Stopped(why));
+        }
         let db = &writer.db;
         let run = || {
             db.pragma_update(None, "synchronous", "NORMAL")?;

@@ -1,32 +1,34 @@
-"""The client for asyncio: the same verbs under the same names, each one awaited.
-
-Needs aiohttp: ``pip install 'elastik[aio]'``.
-
-    from elastik.aio import Elastik
-
-    async with Elastik("http://127.0.0.1:3105", "write-token") as e:
-        await e.put("note", "hello")
-        async for event in e.listen("inbox/*"):
-            print(event["path"])
-"""
+"""The wire verbs for asyncio: request, stream, put, get, head, post, delete, list, listen."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from elastik import paths
 from elastik.errors import ElastikError, NotFound, TimedOut, Unreachable, Unsupported, error_for
 from elastik.events import SILENCE_S, Event, FrameParser, with_body
 from elastik.headers import reject_wire_headers
-from elastik.responses import Entry, Response, WorldMeta, Written
-from elastik.sending import SINCE, Data, body_of, get_headers, put_headers, version_of
+from elastik.history import version_target
+from elastik.listening import is_wanted, listen_target, state_of
+from elastik.remembered import Remembered
+from elastik.responses import Response, WorldMeta, Written
+from elastik.sending import (
+    SINCE,
+    Data,
+    body_of,
+    delete_headers,
+    get_headers,
+    post_headers,
+    put_headers,
+    version_of,
+)
 from elastik.settings import default_url, strongest_token
+from elastik.transport import pieces
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,14 +36,11 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
     from typing_extensions import Self
 
-__all__ = ["Elastik"]
-
-Result = TypeVar("Result")
-_PIECE = 64 * 1024
+    from elastik.history import At
 
 
-class Elastik:
-    """An asyncio client of one core; make it and use it inside one event loop."""
+class Verbs:
+    """One aiohttp session to one core, and the verbs of its wire."""
 
     def __init__(
         self,
@@ -65,6 +64,8 @@ class Elastik:
         self._cafile = cafile
         self._session: ClientSession | None = None
         self._core_version: tuple[int, ...] | None = None
+        self._lacks: set[str] = set()
+        self._remembered = Remembered()
 
     def _opened(self) -> ClientSession:
         if self._session is not None:
@@ -162,7 +163,13 @@ class Elastik:
             whole = await answer.read()
         except (self._aiohttp.ClientError, OSError) as exc:
             raise _unreachable(exc, method, target) from exc
-        return Response(answer.status, _joined(answer), whole)
+        return Response(answer.status, joined(answer), whole)
+
+    async def page(
+        self, method: str, target: str, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """As `elastik.Elastik.page`: a page of the core itself, its query included."""
+        return await self._request(method, target, None, headers)
 
     async def _checked(
         self,
@@ -171,18 +178,71 @@ class Elastik:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        response = await self.request(method, path, body, headers)
+        return await self._checked_page(method, paths.target(path), path, body, headers)
+
+    async def _checked_page(
+        self,
+        method: str,
+        target: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        response = await self._request(method, target, body, headers)
         if not response.ok:
             raise error_for(
                 response.status, response.body, method=method, path=path, headers=response.headers
             )
         return response
 
+    async def _opened_page(
+        self, target: str, path: str, sent: Mapping[str, str], *, silence: float | None = None
+    ) -> ClientResponse:
+        """The answer to a GET with its body still to be read; release it."""
+        answer = await self._send("GET", target, None, sent, silence=silence)
+        if answer.status < 400:
+            return answer
+        try:
+            body, headers = await answer.read(), joined(answer)
+        finally:
+            answer.release()
+        raise error_for(answer.status, body, method="GET", path=path, headers=headers)
+
+    async def _chunks(self, answer: ClientResponse, path: str) -> AsyncGenerator[bytes, None]:
+        """A body as it arrives."""
+        try:
+            async for piece in answer.content.iter_any():
+                yield piece
+        except (self._aiohttp.ClientError, OSError) as exc:
+            raise _unreachable(exc, "GET", path) from exc
+        finally:
+            answer.close()
+
+    async def _lines(self, target: str, path: str) -> AsyncGenerator[bytes, None]:
+        """The lines of a page, read as they are consumed."""
+        answer = await self._opened_page(target, path, {"Accept": "application/jsonl"})
+        rest = b""
+        async with aclosing(self._chunks(answer, path)) as pieces:
+            async for piece in pieces:
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    yield line
+        if rest:
+            yield rest
+
     async def _knows(self, capability: str) -> bool:
         if self._core_version is None:
             response = await self._request("GET", "/proc/version")
             self._core_version = version_of(response.status, response.body)
-        return self._core_version >= SINCE[capability]
+        return self._core_version >= SINCE[capability] and capability not in self._lacks
+
+    async def _need(self, capability: str, what: str) -> None:
+        if not await self._knows(capability):
+            raise Unsupported(f"this core has no {what}")
+
+    def clear_cache(self, path: str | None = None) -> None:
+        """Forget the body remembered for `get_cached`, of one world or of all."""
+        self._remembered.forget(path)
 
     # -- verbs ---------------------------------------------------------------------------------
 
@@ -200,9 +260,13 @@ class Elastik:
         if_match: str | None = None,
         if_none_match: str | None = None,
         create_only: bool = False,
+        delete_after: int | None = None,
         **meta: Any,
     ) -> Written:
         """As `elastik.Elastik.put`; `data` may also be an asynchronous iterator of bytes."""
+        if delete_after is not None:
+            await self._need("lifetimes", "lifetimes")
+        body = _body(data, "put")
         sent = put_headers(
             isinstance(data, str),
             headers,
@@ -215,8 +279,10 @@ class Elastik:
             if_match=if_match,
             if_none_match=if_none_match,
             create_only=create_only,
+            delete_after=delete_after,
         )
-        response = await self._checked("PUT", path, _body(data, "put"), sent)
+        response = await self._checked("PUT", path, body, sent)
+        self._remembered.set(path, response.etag, body)
         return {"status": response.status, "etag": response.etag}
 
     async def post(
@@ -225,11 +291,13 @@ class Elastik:
         data: Data | AsyncIterator[bytes],
         *,
         if_match: str | None = None,
+        offset: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Written:
         """As `elastik.Elastik.post`."""
-        sent = {**(headers or {}), **({"If-Match": _tag(if_match)} if if_match else {})}
+        sent = post_headers(if_match, offset, headers)
         response = await self._checked("POST", path, _body(data, "post"), sent)
+        self.clear_cache(path)
         return {"status": response.status, "etag": response.etag}
 
     async def get(
@@ -240,11 +308,19 @@ class Elastik:
         if_none_match: str | None = None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> bytes | None:
         """As `elastik.Elastik.get`: the exact bytes, None for 304."""
         sent = get_headers(range, if_none_match, if_range, headers)
-        response = await self._checked("GET", path, None, sent)
-        return None if response.status == 304 else response.body
+        if at is not None:
+            await self._need("history", "old versions")
+        target = paths.target(path) if at is None else version_target(path, at)
+        response = await self._checked_page("GET", target, path, None, sent)
+        if response.status == 304:
+            return None
+        if at is None and range is None and if_range is None:
+            self._remembered.set(path, response.etag, response.body)
+        return response.body
 
     async def _body_of(self, path: str) -> bytes:
         return cast("bytes", await self.get(path))
@@ -254,35 +330,26 @@ class Elastik:
         self, path: str, *, range: tuple[int, int | None] | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """``async with e.stream(path) as pieces``, then ``async for piece in pieces``."""
-        answer = await self._send(
-            "GET", paths.target(path), None, get_headers(range, None, None, None)
-        )
+        sent = get_headers(range, None, None, None)
+        answer = await self._opened_page(paths.target(path), path, sent)
         try:
-            if answer.status >= 400:
-                raise error_for(
-                    answer.status,
-                    await answer.read(),
-                    method="GET",
-                    path=path,
-                    headers=_joined(answer),
-                )
-            yield answer.content.iter_chunked(_PIECE)
-        except (self._aiohttp.ClientError, OSError) as exc:
-            raise _unreachable(exc, "GET", path) from exc
+            yield self._chunks(answer, path)
         finally:
-            answer.release()
+            answer.close()
 
     async def head(self, path: str) -> WorldMeta:
         """As `elastik.Elastik.head`."""
         return cast("WorldMeta", (await self._checked("HEAD", path)).headers)
 
-    async def delete(self, path: str, *, if_match: str | None = None) -> bool:
-        """True when the world existed."""
-        sent = {"If-Match": _tag(if_match)} if if_match else {}
+    async def delete(self, path: str, *, if_match: str | None = None, purge: bool = False) -> bool:
+        """As `elastik.Elastik.delete`: True when the world existed."""
+        if purge:
+            await self._need("purge", "purging")
         try:
-            await self._checked("DELETE", path, None, sent)
+            await self._checked("DELETE", path, None, delete_headers(if_match, purge))
         except NotFound:
             return False
+        self.clear_cache(path)
         return True
 
     async def list(self) -> list[str]:
@@ -299,31 +366,45 @@ class Elastik:
         inline: bool = False,
         max_inline: int = 1 << 20,
     ) -> AsyncIterator[Event]:
-        """Asynchronous iterator of events, as `elastik.Elastik.listen`; ends with the stream.
-
-        Several patterns and inline bodies need a core that offers them (Unsupported otherwise).
-        """
-        first, *more = [pattern] if isinstance(pattern, str) else pattern
-        query = [f"pattern={paths.quote_pattern(text)}" for text in more]
-        if more and not await self._knows("several patterns"):
-            raise Unsupported("this core listens to one pattern at a time")
-        if inline:
-            if not await self._knows("inline events"):
-                raise Unsupported("this core sends no bodies with events")
-            query += ["body=inline", f"max={max_inline}"]
-        target = f"/listen/{paths.quote_pattern(first)}" + ("?" + "&".join(query) if query else "")
+        """Asynchronous iterator of events, as `elastik.Elastik.listen`; ends with the stream."""
+        patterns = [pattern] if isinstance(pattern, str) else [*pattern]
+        several = len(patterns) < 2 or await self._knows("several patterns")
+        within = inline and await self._knows("inline events")
+        target = listen_target(patterns, several, max_inline if within else None)
         sent = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
-        answer = await self._send("GET", target, None, sent, silence=SILENCE_S)
+        answer = await self._opened_page(target, target, sent, silence=SILENCE_S)
         try:
-            if answer.status >= 400:
-                body = await answer.read()
-                raise error_for(
-                    answer.status, body, method="GET", path=target, headers=_joined(answer)
-                )
             async for event in self._events(answer, timeout):
-                yield with_body(event) if inline and "path" in event else event
+                if not is_wanted(event, [] if several else patterns):
+                    continue
+                if inline and "path" in event:
+                    with_body(event)
+                    if "body-state" not in event:
+                        await self._fetch_body(event, max_inline)
+                yield event
         finally:
             answer.close()
+
+    async def _fetch_body(self, event: Event, limit: int) -> None:
+        """Give an event of an older core its body by GET, if that is still the event's own."""
+        event["body"] = None
+        if event.get("method") == "DELETE":
+            event["body-state"] = "none"
+            return
+        try:
+            answer = await self._opened_page(paths.target(event["path"]), event["path"], {})
+            try:
+                headers = joined(answer)
+                size = int(headers.get("content-length", "0"))
+                event["body-state"] = state_of(event, headers.get("etag", ""), size, limit)
+                if event["body-state"] == "fetched":
+                    event["body"] = await answer.read()
+            finally:
+                answer.close()
+        except NotFound:
+            event["body-state"] = "superseded"
+        except (ElastikError, self._aiohttp.ClientError, OSError):
+            event["body"], event["body-state"] = None, "unreachable"
 
     async def _events(self, answer: ClientResponse, timeout: float | None) -> AsyncIterator[Event]:
         parser = FrameParser()
@@ -345,142 +426,26 @@ class Elastik:
                 yield event
                 deadline = None if timeout is None else loop.time() + timeout
 
-    # -- what is built on the verbs ------------------------------------------------------------
-
-    async def put_text(
-        self, path: str, text: str, *, encoding: str = "utf-8", **kwargs: Any
-    ) -> Written:
-        """PUT text with its charset."""
-        kind = f"text/plain; charset={encoding}"
-        return await self.put(path, text.encode(encoding), content_type=kind, **kwargs)
-
-    async def get_text(self, path: str, *, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """GET and decode."""
-        return (await self._body_of(path)).decode(encoding, errors)
-
-    async def put_json(
-        self, path: str, value: Any, *, ensure_ascii: bool = False, **kwargs: Any
-    ) -> Written:
-        """PUT a value as JSON."""
-        body = json.dumps(value, ensure_ascii=ensure_ascii).encode("utf-8")
-        return await self.put(path, body, content_type="application/json", **kwargs)
-
-    async def get_json(self, path: str) -> Any:
-        """GET and parse JSON."""
-        return json.loads(await self._body_of(path))
-
-    async def exists(self, path: str) -> bool:
-        """False only for 404."""
-        try:
-            await self.head(path)
-        except NotFound:
-            return False
-        return True
-
-    async def sizeof(self, path: str) -> int:
-        """Bytes of the body."""
-        return int((await self.head(path)).get("content-length", "0"))
-
-    async def checksum(self, path: str) -> str:
-        """The quoted ETag."""
-        return (await self.head(path)).get("etag", "")
-
-    async def is_audited(self, path: str) -> bool:
-        """True when the world has an audit chain."""
-        return (await self.checksum(path)).strip('"').startswith("hmac-")
-
-    async def verify(self, path: str) -> bool:
-        """Let the core check the audit chain."""
-        page = f"/proc/audit/{paths.canonical(path)}/verify"
-        response = await self.request("HEAD", page)
-        if response.status == 200:
-            return response.headers.get("x-audit-valid") == "true"
-        if response.status in (204, 409):
-            return False
-        raise error_for(
-            response.status, response.body, method="HEAD", path=page, headers=response.headers
-        )
-
-    async def entries(self, prefix: str = "") -> AsyncIterator[Entry]:
-        """(path, size, …) of each world below `prefix`, as `elastik.Elastik.entries`."""
-        root = paths.canonical_prefix(prefix)
-        if not await self._knows("collections"):
-            for line in (await self._checked("GET", "/proc/du")).body.decode().splitlines():
-                path, tab, size = line.rpartition("\t")
-                if tab and paths.under(path, root):
-                    yield {"path": path, "size": int(size)}
-            return
-        target = f"/proc/list/{paths.quote(root)}"
-        response = await self._request("GET", target, None, {"Accept": "application/jsonl"})
-        if not response.ok:
-            raise error_for(response.status, response.body, method="GET", path=target)
-        for text in response.body.splitlines():
-            yield json.loads(text)
-
-    async def ls(self, prefix: str = "") -> list[str]:  # type: ignore[valid-type]
-        """All paths below `prefix`."""
-        return [entry["path"] async for entry in self.entries(prefix)]
-
-    async def du(self, prefix: str = "") -> dict[str, int]:
-        """{path: bytes} below `prefix`."""
-        return {entry["path"]: entry["size"] async for entry in self.entries(prefix)}
-
-    async def copy(self, src: str, dst: str, *, overwrite: bool = True) -> Written:
-        """COPY in one commit; Unsupported on an older core."""
-        return await self._transfer("COPY", src, dst, overwrite)
-
-    async def mv(self, src: str, dst: str, *, overwrite: bool = False) -> int:
-        """MOVE in one commit; Unsupported on an older core."""
-        await self._transfer("MOVE", src, dst, overwrite)
-        return 1
-
-    async def _transfer(self, method: str, src: str, dst: str, overwrite: bool) -> Written:
-        if not await self._knows("copy and move"):
-            raise Unsupported(f"this core has no {method}")
-        sent = {"Destination": paths.target(dst), "Overwrite": "T" if overwrite else "F"}
-        response = await self.request(method, src, None, sent)
-        if response.status == 412 and not overwrite:
-            raise FileExistsError(paths.with_namespace(dst))
-        if not response.ok:
-            raise error_for(
-                response.status, response.body, method=method, path=src, headers=response.headers
-            )
-        return {"status": 200 if response.status == 204 else response.status, "etag": response.etag}
-
-    async def put_many(
-        self, items: Mapping[str, Data], *, max_workers: int = 4, **kwargs: Any
-    ) -> dict[str, Written]:
-        """PUT each item, `max_workers` at a time; the first failure raises."""
-        return await _each(lambda path: self.put(path, items[path], **kwargs), items, max_workers)
-
-    async def get_many(self, paths: Iterable[str], *, max_workers: int = 4) -> dict[str, bytes]:
-        """{path: bytes}, `max_workers` at a time; the first failure raises."""
-        return await _each(self._body_of, paths, max_workers)
-
-
-async def _each(
-    work: Callable[[str], Awaitable[Result]], items: Iterable[str], max_workers: int
-) -> dict[str, Result]:
-    gate = asyncio.Semaphore(max_workers)
-
-    async def one(item: str) -> tuple[str, Result]:
-        async with gate:
-            return item, await work(item)
-
-    return dict(await asyncio.gather(*(one(item) for item in items)))
-
 
 def _body(data: Any, method: str) -> Any:
-    return data if hasattr(data, "__aiter__") else body_of(data, method)
+    if hasattr(data, "__aiter__"):
+        return data
+    body = body_of(data, method)
+    return body if isinstance(body, bytes) or body is None else _pieces(body)
 
 
-def _tag(value: str) -> str:
-    from elastik.responses import etag_value
+async def _pieces(body: IO[bytes] | Iterable[bytes]) -> AsyncIterator[bytes]:
+    """The pieces of a file, read in a thread, or of an iterable."""
+    found = pieces(body)
+    if not hasattr(body, "read"):
+        for piece in found:
+            yield piece
+        return
+    while part := await asyncio.to_thread(next, found, b""):
+        yield part
 
-    return etag_value(value) or ""
 
-
-def _joined(answer: ClientResponse) -> dict[str, str]:
+def joined(answer: ClientResponse) -> dict[str, str]:
     """Lower-case headers; a repeated one is joined by a comma (RFC 9110 §5.3)."""
     headers: dict[str, str] = {}
     for name, value in answer.headers.items():
