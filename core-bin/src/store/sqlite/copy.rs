@@ -44,6 +44,7 @@ impl SqliteStore {
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
             wal_pages: Arc::default(),
+            checkpointing: Default::default(),
             stopped: OnceLock::new(),
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),
             reserve: Reserve::of(options.data_dir),
