@@ -6,6 +6,7 @@ mod batch;
 mod cache;
 pub mod check;
 mod copy;
+mod dirs;
 mod events;
 pub mod export;
 mod history;
@@ -50,6 +51,7 @@ use crate::audit::log::LogRow;
 use crate::path::WorldPath;
 use batch::{Stop, Transaction};
 use cache::HeadCache;
+use dirs::{make_dir, sync_dirs};
 use objects::Objects;
 use readers::Readers;
 use reserve::Reserve;
@@ -478,30 +480,4 @@ impl Driver for SqliteStore {
     fn usage(&self) -> Usage {
         Usage { worlds: self.worlds.load(Relaxed), bytes: self.bytes.load(Relaxed) }
     }
-}
-
-/// Makes the data directory with its parents, for its owner only.
-fn make_dir(dir: &Path) -> Result<(), String> {
-    if dir.as_os_str().is_empty() {
-        return Err("the data directory's name is empty".to_owned());
-    }
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|e| format!("data root IO error: {e}: {}", dir.display()))
-}
-
-/// The directory and its parent reach the disk before the first answer.
-fn sync_dirs(dir: &Path) -> std::io::Result<()> {
-    let dir = dir.canonicalize()?;
-    for path in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
-        match std::fs::File::open(path).and_then(|handle| handle.sync_all()) {
-            Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
-                return Err(error);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
