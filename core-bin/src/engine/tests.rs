@@ -45,6 +45,8 @@ fn engine(dir: &std::path::Path) -> Engine {
         ring_events: 8,
         cache_bytes: 1 << 20,
         cache_entries: 1000,
+        read_only: false,
+        scrub_pause: None,
         announce: |_| {},
     })
     .unwrap()

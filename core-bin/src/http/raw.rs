@@ -53,6 +53,8 @@ static LAB: LazyLock<Lab> = LazyLock::new(|| {
         ring_events: 8,
         cache_bytes: 65536,
         cache_entries: 8,
+        read_only: false,
+        scrub_pause: None,
         announce: |_| {},
     });
     let options = Options {

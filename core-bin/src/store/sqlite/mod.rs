@@ -1,9 +1,11 @@
 //! Durable worlds: one SQLite file, one writer with group commit, readers beside it (design §1).
 
 mod answers;
+pub mod backup;
 mod batch;
 mod cache;
 pub mod check;
+mod copy;
 mod events;
 pub mod export;
 mod history;
@@ -14,11 +16,14 @@ mod objects;
 pub mod offline;
 pub mod pages;
 mod prune;
+mod quarantine;
 pub mod raw;
 mod readers;
+pub mod recover;
 mod reserve;
 mod rows;
 mod schema;
+pub mod sound;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -75,7 +80,9 @@ pub struct SqliteStore {
     checkpointing: Mutex<()>,
     file: PathBuf,
     reserve: Reserve,
-    _lock: lock::WriterLock,
+    /// A copy that is served and never written.
+    read_only: bool,
+    _lock: Option<lock::WriterLock>,
 }
 
 struct Writer {
@@ -96,6 +103,8 @@ pub struct Options<'a> {
     pub rules: Rules,
     pub cache_bytes: usize,
     pub cache_entries: usize,
+    /// Serve what is there and write nothing.
+    pub read_only: bool,
     /// Told in a line each: what an import does.
     pub announce: fn(&str),
 }
@@ -103,6 +112,9 @@ pub struct Options<'a> {
 impl SqliteStore {
     /// Opens or lays the store; returns it with the numbers that go on above all it ever gave.
     pub fn open(options: &Options<'_>) -> Result<(Self, Numbers), String> {
+        if options.read_only {
+            return Self::open_copy(options);
+        }
         make_dir(options.data_dir)?;
         let lock = lock::take(options.data_dir)?;
         let ring = Keyring::new(options.key, options.older_keys);
@@ -139,7 +151,8 @@ impl SqliteStore {
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),
             reserve,
             file,
-            _lock: lock,
+            read_only: false,
+            _lock: Some(lock),
         };
         store.begin_life(&numbers)?;
         store.reserve.renew();
@@ -249,7 +262,7 @@ impl SqliteStore {
     /// Checkpoints the whole WAL and closes the readers.
     pub fn close(&self) -> Result<(), String> {
         self.readers.close();
-        if self.stopped().is_some() {
+        if self.refusing().is_some() {
             return Ok(());
         }
         let db = &self.writer().db;
@@ -395,7 +408,7 @@ fn trouble(error: &rusqlite::Error) -> Trouble {
 impl Driver for SqliteStore {
     fn commit(&self, writes: &[Write], numbers: &Numbers) -> Batch {
         let mut batch = Batch { answers: vec![], numbers: vec![], fate: Fate::Committed };
-        if let Some(why) = self.stopped() {
+        if let Some(why) = self.refusing() {
             batch.answers = self.refuse_all(writes.len(), &Refusal::Stopped(why));
             batch.fate = Fate::RolledBack;
             return batch;

@@ -45,7 +45,7 @@ impl SqliteStore {
 
     /// Writes one block of an upload, at most 1 MiB. Not synced: the write that names it is.
     pub fn stage(&self, object: i64, at: u64, chunks: &[Bytes]) -> Result<(), Refusal> {
-        if let Some(why) = self.stopped() {
+        if let Some(why) = self.refusing() {
             return Err(Refusal::Stopped(why));
         }
         if self.reserve.is_spent() {
@@ -85,7 +85,7 @@ impl SqliteStore {
 
     /// Frees one turn's worth; false when nothing that could be freed is left.
     pub fn sweep(&self) -> bool {
-        if self.stopped().is_some() || !std::mem::take(&mut self.writer().sweep.pending) {
+        if self.refusing().is_some() || !std::mem::take(&mut self.writer().sweep.pending) {
             return false;
         }
         let (mut more, mut left) = (false, 0_i64);
@@ -116,7 +116,13 @@ impl SqliteStore {
     }
 
     /// A small transaction of the store's own housekeeping.
-    fn turn(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Refusal> {
+    pub(super) fn turn(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), Refusal> {
+        if let Some(why) = self.refusing() {
+            return Err(Refusal::Stopped(why));
+        }
         let writer = self.writer();
         if let Some(why) = self.stopped() {
             return Err(Refusal::Stopped(why));
