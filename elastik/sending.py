@@ -67,11 +67,13 @@ def put_headers(
     if_match: str | None = None,
     if_none_match: str | None = None,
     create_only: bool = False,
-    ttl: int | None = None,
+    delete_after: int | None = None,
 ) -> dict[str, str]:
     """The headers of a PUT from its keywords."""
-    if ttl is not None and (not isinstance(ttl, int) or isinstance(ttl, bool) or ttl < 0):
-        raise ValueError(f"ttl must be whole seconds, not {ttl!r}")
+    if delete_after is not None and (
+        not isinstance(delete_after, int) or isinstance(delete_after, bool) or delete_after < 0
+    ):
+        raise ValueError(f"delete_after must be whole seconds, not {delete_after!r}")
     if isinstance(if_none_match, bool):
         raise TypeError("if_none_match must be an ETag; for `*` use create_only=True")
     if create_only and if_none_match is not None:
@@ -92,7 +94,7 @@ def put_headers(
         "Cache-Control": cache_control,
         "If-Match": etag_value(if_match),
         "If-None-Match": "*" if create_only else etag_value(if_none_match),
-        "X-Elastik-TTL": ttl,
+        "X-Elastik-TTL": delete_after,
     }
     sent.update({name: str(value) for name, value in given.items() if value is not None})
     return sent

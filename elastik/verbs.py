@@ -219,7 +219,7 @@ class Verbs:
         if_match: str | None = None,
         if_none_match: str | None = None,
         create_only: bool = False,
-        ttl: int | None = None,
+        delete_after: int | None = None,
         headers: Mapping[str, str] | None = None,
         **meta: Any,
     ) -> Written:
@@ -227,11 +227,11 @@ class Verbs:
 
         `data` is bytes, text (sent as UTF-8), a binary file or an iterable of bytes; the last two
         are streamed. Other keywords become ``X-Meta-*`` headers, which a core keeps when its
-        ELASTIK_PERSIST_HEADERS lists them. `create_only` is ``If-None-Match: *``. After `ttl`
-        seconds the core deletes the world (Unsupported on a core before 9).
+        ELASTIK_PERSIST_HEADERS lists them. `create_only` is ``If-None-Match: *``. After
+        `delete_after` seconds the core deletes the world (Unsupported on a core before 9).
         Raises PreconditionFailed, PayloadTooLarge, InsufficientStorage, Unauthorized, Unreachable.
         """
-        if ttl is not None:
+        if delete_after is not None:
             self._need("lifetimes", "lifetimes")
         body = body_of(data, "put")
         sent = put_headers(
@@ -246,7 +246,7 @@ class Verbs:
             if_match=if_match,
             if_none_match=if_none_match,
             create_only=create_only,
-            ttl=ttl,
+            delete_after=delete_after,
         )
         response = self._checked("PUT", path, body, sent)
         self._remembered.set(path, response.etag, body)

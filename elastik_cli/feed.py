@@ -167,6 +167,9 @@ class Feed(threading.Thread):
         self._stream = self.client.listen(
             self.patterns, last_event_id=last, inline=self.bodies, max_inline=LARGEST_BODY
         )
+        if self.since is None and self._stream.last_event_id.isdecimal():
+            # Nothing has come yet: what happens while a connection is lost must not be, too.
+            self.since = int(self._stream.last_event_id)
         if self._halt.is_set():
             self._stream.close()
         self.inbox.put(Connected())

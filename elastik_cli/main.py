@@ -53,7 +53,7 @@ SECTIONS = {
         "run": "Run the server in the foreground.",
         "context": "Show and set which server the other verbs talk to.",
         "doctor": "Check the set-up, with evidence and what to do next.",
-        "data": "Work on a data directory while no server runs on it.",
+        "data": "Work on a data directory itself, without a server.",
         "key": "Change the audit key while no server runs.",
         "info": "Show the server's binary.",
         "decode-path": "Print the path that a directory name of 8.x stands for.",

@@ -71,6 +71,8 @@ fn engine_settings(config: &Config) -> engine::Settings {
         ring_events: config.listen_replay_max,
         cache_bytes: config.read_cache_bytes,
         cache_entries: config.read_cache_max_entries,
+        read_only: config.read_only,
+        scrub_pause: config.scrub_pause,
         announce: |text| eprintln!("elastik-core: {text}"),
     }
 }

@@ -251,7 +251,8 @@ mod tests {
 
         #[test]
         fn a_path_matches_itself_and_its_prefixes(path in "[a-z*%]{1,8}(/[a-z*%]{1,8}){0,3}") {
-            let path = WorldPath::parse(&path).unwrap();
+            // A namespace alone is no world.
+            let Ok(path) = WorldPath::parse(&path) else { return Ok(()) };
             let text = path.as_str().replace('%', "%25").replace('*', "%2A");
             prop_assert!(Pattern::parse(&text).unwrap().matches(&path));
             for cut in 0..=text.len() {

@@ -260,11 +260,11 @@ class Verbs:
         if_match: str | None = None,
         if_none_match: str | None = None,
         create_only: bool = False,
-        ttl: int | None = None,
+        delete_after: int | None = None,
         **meta: Any,
     ) -> Written:
         """As `elastik.Elastik.put`; `data` may also be an asynchronous iterator of bytes."""
-        if ttl is not None:
+        if delete_after is not None:
             await self._need("lifetimes", "lifetimes")
         body = _body(data, "put")
         sent = put_headers(
@@ -279,7 +279,7 @@ class Verbs:
             if_match=if_match,
             if_none_match=if_none_match,
             create_only=create_only,
-            ttl=ttl,
+            delete_after=delete_after,
         )
         response = await self._checked("PUT", path, body, sent)
         self._remembered.set(path, response.etag, body)

@@ -13,7 +13,7 @@ def command(session, **given):
     """Print a line that names the newest row of the audit log.
 
     Keep it where whoever keeps the store cannot write: by it, `elastik verify --anchor FILE`
-    finds a store that was put back to an earlier day. No server may run on the store.
+    finds a store that was put back to an earlier day. It reads only: a server may run.
 
     \b
     Examples:

@@ -8,10 +8,10 @@ from elastik_cli.lazy import Verb
 
 @click.group("data", subcommand_metavar="ACTION")
 def command():
-    """Work on a data directory while no server runs on it.
+    """Work on a data directory itself, without a server.
 
     The store and its key are those that `elastik run` would take; --data-dir and --key-file
-    name others.
+    name others. While a server runs, export works; import and compact want the store alone.
 
     \b
     Examples:

@@ -19,6 +19,9 @@ VERBS = {
     "ls": ["ls"],
     "tree": ["tree"],
     "verify": ["verify", "x/y"],
+    "log": ["log", "x/y"],
+    "cp": ["cp", "x/y", "x/z"],
+    "mv": ["mv", "x/y", "x/z"],
     "listen": ["listen", "x/*", "--count", "1"],
 }
 
@@ -46,7 +49,7 @@ def test_wrong_token_is_5(elastik, verb):
     assert "hint: the token sent came from environment" in ended.err
 
 
-@pytest.mark.parametrize("verb", ["get", "post", "head", "rm", "verify"])
+@pytest.mark.parametrize("verb", ["get", "post", "head", "rm", "verify", "log", "cp", "mv"])
 def test_nothing_there_is_4(elastik, verb):
     words = [*VERBS[verb][:1], "nothing/here", *VERBS[verb][2:]]
     ended = elastik(*words)

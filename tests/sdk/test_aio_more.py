@@ -131,7 +131,7 @@ def test_commits_and_history(against):
         await e.post("m/1", "y", offset=1)
         with pytest.raises(elastik.PreconditionFailed):
             await e.post("m/1", "z", offset=1)
-        await e.put("tmp/short", "x", ttl=3600)
+        await e.put("tmp/short", "x", delete_after=3600)
         assert (await e.head("tmp/short"))["x-elastik-ttl"] == "3600"
 
     against(work)
@@ -260,7 +260,7 @@ def test_an_older_core_is_served_in_the_old_way(against, old):
             e.batch([]),
             e.get("a", at=1),
             e.delete("a", purge=True),
-            e.put("a", "", ttl=1),
+            e.put("a", "", delete_after=1),
             e.revert("a", 1),
             anext(e.events("a")),
             anext(e.history("a")),

@@ -97,8 +97,8 @@ def test_a_purge_takes_the_versions_with_it(keeping):
 
 
 def test_a_lifetime_ends(keeping):
-    keeping.put("tmp/short", "x", ttl=1)
-    keeping.put("tmp/long", "x", ttl=3600)
+    keeping.put("tmp/short", "x", delete_after=1)
+    keeping.put("tmp/long", "x", delete_after=3600)
     assert keeping.head("tmp/long")["x-elastik-ttl"] == "3600"
     with keeping.listen("tmp/short", timeout=10, last_event_id=0) as events:
         assert any(event["event"] == "delete" for event in events)
@@ -106,7 +106,7 @@ def test_a_lifetime_ends(keeping):
     assert keeping.exists("tmp/long")
     for wrong in (-1, 1.5, True, "1"):
         with pytest.raises(ValueError, match="whole seconds"):
-            keeping.put("tmp/x", "x", ttl=wrong)
+            keeping.put("tmp/x", "x", delete_after=wrong)
 
 
 def test_many_puts_are_one_commit_or_none(keeping):
@@ -146,7 +146,7 @@ def test_a_core_without_it_refuses(without):
         lambda: list(without.events("a")),
         lambda: without.revert("a", 1),
         lambda: without.delete("a", purge=True),
-        lambda: without.put("a", "2", ttl=5),
+        lambda: without.put("a", "2", delete_after=5),
         lambda: without.put_many({"a": "2"}, atomic=True),
     ]
     for call in calls:

@@ -19,9 +19,16 @@ def _faults() -> Callable[..., Any]:
     return faults.run
 
 
+def _fuzz() -> Callable[..., Any]:
+    from soak import fuzz
+
+    return fuzz.run
+
+
 # Name of a proof: what gives the function that runs it.
 PROOFS: dict[str, Callable[[], Callable[..., Any]]] = {
     "crash": _crash,
     "faults": _faults,
+    "fuzz": _fuzz,
     "power": lambda: _crash(lossy=True),
 }

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from realcore import KEY, Core, Listener, fields_of, launch
-
 from soak import offline
 from soak.disk import Disk
 from soak.history import Broken, Event, History
@@ -60,8 +59,8 @@ class Report:
 
     def starts_in(self, part: int) -> float:
         """The median start of a fifth of the run."""
-        size = max(1, len(self.starts) // 5)
-        return statistics.median(self.starts[part * size : (part + 1) * size])
+        size = len(self.starts) / 5
+        return statistics.median(self.starts[int(part * size) : int(part * size + size) + 1])
 
     def __str__(self) -> str:
         return (

@@ -7,7 +7,8 @@
  *   DISK_IMAGE  a directory for the image: `f<id>` the synced bytes of a file, `dir` the synced
  *               names ("id name" lines), `names` the names as the process sees them
  *   DISK_KEEP   when set, the image of the last life goes on: the machine was not restarted, so
- *               what a failed fsync lost is still lost although the page cache shows it
+ *               what a failed fsync lost is still lost although the page cache shows it (`l<id>`
+ *               has a byte for each sector, 1 where that is so)
  *   DISK_LIES   files whose names end so are never synced, although fsync says so: proves that a
  *               proof built on this disk can fail
  *   DISK_ORDERS a file of `struct orders`, shared with the test, that counts calls and fails them
@@ -35,6 +36,7 @@
 #define FILES 4096
 #define FDS 65536
 #define ROOT_FD (-2)
+#define SECTOR 512
 
 /* Counted down at each call whose file's name ends in `suffix`; 0 is "never". */
 struct order {
@@ -52,7 +54,7 @@ struct range { off_t from, to; };
 
 struct file {
     char name[256];
-    int linked, ranges, room, dirty;
+    int linked, ranges, room, dirty, lossy;
     off_t shrunk; /* the shortest it was since the last fsync */
     struct range *range;
 };
@@ -114,9 +116,9 @@ static void save_names(const char *to) {
     if (fclose(out) || rename(next, path)) die(path);
 }
 
-static int image_of(struct file *f) {
+static int image_of(struct file *f, char kind) {
     char path[4096];
-    snprintf(path, sizeof path, "%s/f%d", image, (int)(f - files));
+    snprintf(path, sizeof path, "%s/%c%d", image, kind, (int)(f - files));
     int fd = real_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) die(path);
     return fd;
@@ -135,7 +137,7 @@ static void copy(int from, int to, off_t at, off_t end) {
 static void keep_synced(struct file *f, int fd) {
     struct stat now;
     if (fstat(fd, &now)) die("fstat");
-    int to = image_of(f);
+    int to = image_of(f, 'f');
     if (f->shrunk != INT64_MAX && real_ftruncate(to, f->shrunk)) die("ftruncate");
     if (real_ftruncate(to, now.st_size)) die("ftruncate");
     for (int i = 0; i < f->ranges; i++) copy(fd, to, f->range[i].from, f->range[i].to);
@@ -147,7 +149,26 @@ static void clean(struct file *f) {
     f->shrunk = INT64_MAX;
 }
 
-static void soil(struct file *f, off_t from, off_t to) {
+/* Marks the sectors of a range as lost, or as written again. */
+static void mark(struct file *f, off_t from, off_t to, char lost) {
+    static char block[1 << 12];
+    memset(block, lost, sizeof block);
+    int fd = image_of(f, 'l');
+    off_t at = from / SECTOR, end = (to + SECTOR - 1) / SECTOR;
+    for (; at < end; at += sizeof block) {
+        size_t n = end - at < (off_t)sizeof block ? (size_t)(end - at) : sizeof block;
+        if (real_pwrite(fd, block, n, at) != (ssize_t)n) die("lost");
+    }
+    real_close(fd);
+}
+
+/* The kernel counts these pages as clean, although the disk never had them. */
+static void lose(struct file *f) {
+    for (int i = 0; i < f->ranges; i++) mark(f, f->range[i].from, f->range[i].to, 1);
+    f->lossy = 1;
+}
+
+static void soil_range(struct file *f, off_t from, off_t to) {
     f->dirty = 1;
     if (f->ranges && f->range[f->ranges - 1].to == from) {
         f->range[f->ranges - 1].to = to;
@@ -159,6 +180,31 @@ static void soil(struct file *f, off_t from, off_t to) {
         if (!f->range) die("memory");
     }
     f->range[f->ranges++] = (struct range){from, to};
+}
+
+static void soil(struct file *f, off_t from, off_t to) {
+    soil_range(f, from, to);
+    if (f->lossy) mark(f, from, to, 0);
+}
+
+/* A process before this one wrote them: all is dirty but what a failed fsync lost. */
+static void take_as_dirty(struct file *f) {
+    char path[8192], lost[1 << 12];
+    struct stat now;
+    snprintf(path, sizeof path, "%s/%s", root, f->name);
+    if (stat(path, &now)) return;
+    f->dirty = 1;
+    f->shrunk = now.st_size;
+    int fd = image_of(f, 'l');
+    for (off_t at = 0; at * SECTOR < now.st_size; at += sizeof lost) {
+        memset(lost, 0, sizeof lost);
+        if (pread(fd, lost, sizeof lost, at) < 0) die("lost");
+        for (int i = 0; i < (int)sizeof lost && (at + i) * SECTOR < now.st_size; i++) {
+            if (lost[i]) f->lossy = 1;
+            else soil_range(f, (at + i) * SECTOR, (at + i + 1) * SECTOR);
+        }
+    }
+    real_close(fd);
 }
 
 static void load_names(const char *from) {
@@ -177,6 +223,8 @@ static void load_names(const char *from) {
     /* Ids of files that are gone must not be given again. */
     while (snprintf(path, sizeof path, "%s/f%d", image, file_count), access(path, F_OK) == 0)
         add("")->linked = 0;
+    for (int i = 0; i < file_count; i++)
+        if (files[i].linked) take_as_dirty(&files[i]);
 }
 
 /* The machine was off: what lies there now is what the disk has. */
@@ -346,6 +394,7 @@ int fsync(int fd) {
     int failing = fails(&orders->sync, f ? f->name : "/"), error = errno;
     if (is_root && !failing) save_names("dir");
     if (f && !failing && f->dirty && !ends_in(f->name, lies)) keep_synced(f, fd);
+    if (f && failing) lose(f);
     if (f && !ends_in(f->name, lies)) clean(f);
     pthread_mutex_unlock(&lock);
     errno = error;

@@ -24,6 +24,14 @@ impl Anchor {
         Self { store_id, seq, mac, time: rfc3339(time_us), key_id }
     }
 
+    /// One object, with the line in it.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "store": hex(&self.store_id), "seq": self.seq, "mac": hex(&self.mac),
+            "time": self.time, "key": hex(&self.key_id), "anchor": self.to_string(),
+        })
+    }
+
     /// Reads one line.
     pub fn parse(line: &str) -> Result<Self, String> {
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -112,6 +112,18 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// One object, as every list of findings has it.
+    pub fn to_json(&self) -> serde_json::Value {
+        let Self { problem, path, seq, event, expected, actual } = self;
+        let (name, message) = problem.texts();
+        serde_json::json!({
+            "problem": name, "path": path, "event": event, "seq": seq,
+            "expected": expected, "actual": actual, "message": message,
+        })
+    }
+}
+
 /// One line: `home/a: an event was edited (event 3, log 17): expected …, actual …`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

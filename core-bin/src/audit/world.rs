@@ -42,6 +42,8 @@ pub struct WorldWalk<'a> {
     own: Option<ChainRow>,
     times: Times,
     import: Option<Import>,
+    /// The first event whose key is not in the keyring, with that key's number.
+    pub unkeyed: Option<(u64, i64)>,
 }
 
 /// The log's row of an import, and how far the walk came with it.
@@ -54,11 +56,25 @@ struct Import {
 impl<'a> WorldWalk<'a> {
     pub fn new(path: &'a str, keys: &'a KeyTable, pruned: u64) -> Self {
         let (replay, times) = (Replay::default(), Times::default());
-        Self { path, keys, pruned, replay, last: None, own: None, times, import: None }
+        Self {
+            path,
+            keys,
+            pruned,
+            replay,
+            last: None,
+            own: None,
+            times,
+            import: None,
+            unkeyed: None,
+        }
     }
 
     pub fn events(&self) -> u64 {
         self.replay.rows
+    }
+
+    pub fn genesis(&self) -> &str {
+        &self.replay.first
     }
 
     pub fn latest(&self) -> &str {
@@ -70,6 +86,9 @@ impl<'a> WorldWalk<'a> {
         self.target(&row, logged)?;
         let key = self.keys.key(row.key);
         let at = self.replay.rows;
+        if key.is_none() {
+            self.unkeyed.get_or_insert((at, row.key));
+        }
         if let Err(found) = self.replay.row(key, &row) {
             let finding = Finding::of_world(found.problem, self.path, found.expected, found.actual);
             return Err(finding.at_event(at).at_seq(row.seq));

@@ -66,6 +66,10 @@ pub struct Config {
     pub read_cache_bytes: usize,
     pub persist_headers: Vec<String>,
     pub deny_headers: Vec<String>,
+    /// Serve a copy: nothing durable is written.
+    pub read_only: bool,
+    /// None: the scrub does not run.
+    pub scrub_pause: Option<Duration>,
     pub shutdown_deadline: Duration,
     pub max_connections: usize,
     pub head_timeout: Option<Duration>,
@@ -172,6 +176,8 @@ impl Reader<'_> {
             read_cache_bytes: self.count("read-cache-bytes", 64 << 20)?,
             persist_headers: values::list(self.given("persist-headers")?.as_ref()),
             deny_headers: values::list(self.given("deny-headers")?.as_ref()),
+            read_only: values::switch(self.given("read-only")?.as_ref())?,
+            scrub_pause: self.timeout("scrub-pause", 86_400)?,
             shutdown_deadline: self.seconds("shutdown-deadline", 10)?,
             max_connections: self.count("max-connections", 4096)?,
             head_timeout: self.timeout("head-timeout", 30)?,

@@ -110,6 +110,18 @@ pub const SETTINGS: &[Setting] = &[
         "rules",
         "how long worlds live after a PUT: PATTERN=90s, =12h or =30d, by commas",
     ),
+    switch(
+        "read-only",
+        "ELASTIK_READ_ONLY",
+        "serve a copy or a backup; nothing durable is written",
+    ),
+    plain(
+        "scrub-pause",
+        "ELASTIK_SCRUB_PAUSE",
+        "86400",
+        "seconds",
+        "between two checks of all worlds in the background; 0 is none",
+    ),
     plain(
         "max-group-worlds",
         "ELASTIK_MAX_GROUP_WORLDS",

@@ -4,6 +4,7 @@ mod body;
 mod commit;
 pub mod hub;
 mod patch;
+mod scrub;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
 
+pub use crate::audit::anchor::Anchor;
+pub use crate::audit::finding::Finding;
 use crate::path::WorldPath;
 use crate::store::memory::MemoryStore;
 pub use crate::store::rules::{LIFETIME_HEADER, Rules};
@@ -31,6 +34,7 @@ use crate::store::{Driver, Numbers, StoreError};
 pub use body::BodyReader;
 pub use hub::{Filter, Signal, Subscription};
 pub use patch::Patch;
+pub use scrub::Line;
 pub use upload::Upload;
 pub use verbs::{Caller, Transfer};
 pub use verify::Verdict;
@@ -57,6 +61,10 @@ pub struct Settings {
     /// Heads and small bodies kept in memory.
     pub cache_bytes: usize,
     pub cache_entries: usize,
+    /// Serve what is there and write nothing durable.
+    pub read_only: bool,
+    /// How long the scrub rests between two passes; none: it does not run.
+    pub scrub_pause: Option<Duration>,
     /// Told in a line each: what a start has to say before the doors open.
     pub announce: fn(&str),
 }
@@ -80,6 +88,7 @@ struct Inner {
     coming: Arc<AtomicU64>,
     verifying: Mutex<HashMap<WorldPath, Arc<OnceCell<Verified>>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    scrub: Arc<scrub::Scrub>,
 }
 
 type Verified = Result<Option<Verdict>, StoreError>;
@@ -104,6 +113,7 @@ impl Engine {
             rules: settings.rules.clone(),
             cache_bytes: settings.cache_bytes,
             cache_entries: settings.cache_entries,
+            read_only: settings.read_only,
             announce: settings.announce,
         };
         let (store, numbers) = SqliteStore::open(&options).map_err(StartError)?;
@@ -118,6 +128,7 @@ impl Engine {
             coming: Arc::default(),
             verifying: Mutex::default(),
             threads: Mutex::default(),
+            scrub: Arc::default(),
             settings,
         };
         let engine = Self(Arc::new(inner));
@@ -140,6 +151,13 @@ impl Engine {
         let beside = spawn("checkpoint").spawn(move || checkpoints.run())?;
         let writer = spawn("writer").spawn(move || works.run(waker))?;
         self.threads().extend([writer, beside]);
+        let pause = inner.settings.scrub_pause.filter(|_| !inner.settings.read_only);
+        if let Some(pause) = pause {
+            let (scrub, store) = (inner.scrub.clone(), inner.store.clone());
+            let announce = inner.settings.announce;
+            let thread = spawn("scrub").spawn(move || scrub.run(&store, pause, announce))?;
+            self.threads().push(thread);
+        }
         Ok(())
     }
 
@@ -288,7 +306,7 @@ impl Engine {
     pub fn counters(&self) -> Vec<Counter> {
         let (entries, hits, misses, evictions) = self.0.store.cache();
         let counter = |name, value, kind| Counter { name, value, kind };
-        vec![
+        let mut all = vec![
             counter("read_cache_entries", entries, "snapshot"),
             counter("read_cache_hits", hits, "counter"),
             counter("read_cache_misses", misses, "counter"),
@@ -297,7 +315,9 @@ impl Engine {
             counter("writer_queue_ops", self.0.queue.depth() as u64, "snapshot"),
             counter("listeners", self.0.hub.listeners() as u64, "snapshot"),
             counter("newest_event", self.0.hub.newest(), "counter"),
-        ]
+        ];
+        all.extend(self.scrub_counters());
+        all
     }
 
     /// Why durable writes are refused, when they are.
@@ -309,6 +329,7 @@ impl Engine {
     pub fn close(&self, deadline: Duration) -> Result<(), String> {
         let end = Instant::now() + deadline;
         self.0.hub.close();
+        self.0.scrub.stop();
         self.0.queue.close();
         for thread in self.threads().drain(..) {
             while !thread.is_finished() {

@@ -116,6 +116,8 @@ pub fn content_type(headers: &HeaderMap) -> &str {
 mod tests {
     use super::*;
     use hyper::header::HeaderName;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     fn map(lines: &[(&str, &[u8])]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -180,5 +182,30 @@ mod tests {
     #[test]
     fn the_lists_are_in_order() {
         assert!(DENIED.is_sorted() && ALLOWED.is_sorted());
+    }
+
+    proptest! {
+        #[test]
+        fn only_headers_that_may_be_sent_again_are_kept(
+            lines in vec(("[a-z-]{1,20}", "[ -~\t\u{80}-\u{ff}]{0,12}"), 0..6),
+            denied in any::<prop::sample::Index>(),
+            rule in "[a-z*-]{0,6}",
+        ) {
+            let denied = DENIED[denied.index(DENIED.len())];
+            let mut headers = HeaderMap::new();
+            headers.append(HeaderName::from_static("x-first"), HeaderValue::from_static("1"));
+            for (name, value) in lines.iter().map(|(n, v)| (n.as_str(), v)).chain([(denied, &rule)]) {
+                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                if let Ok(value) = HeaderValue::from_str(value.trim()) {
+                    headers.append(name, value);
+                }
+            }
+            let kept = policy(&["x-*", &rule], &[]).kept(&headers);
+            prop_assert!(kept.iter().all(|(name, _)| name != denied));
+            prop_assert!(kept.windows(2).all(|pair| pair[0].0 < pair[1].0));
+            for (name, value) in &*kept {
+                prop_assert!(headers.contains_key(name) && HeaderValue::from_str(value).is_ok());
+            }
+        }
     }
 }

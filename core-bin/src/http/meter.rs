@@ -26,6 +26,8 @@ pub struct Meter {
     /// Answers within each bound; the last is all others.
     times: [AtomicU64; BOUNDS.len() + 1],
     micros: AtomicU64,
+    /// Answers with status 500: the core's own failures, told apart from quotas and busy stores.
+    internal: AtomicU64,
     pub connections: AtomicU64,
 }
 
@@ -36,6 +38,7 @@ impl Default for Meter {
             answers: Default::default(),
             times: Default::default(),
             micros: AtomicU64::new(0),
+            internal: AtomicU64::new(0),
             connections: AtomicU64::new(0),
         }
     }
@@ -51,10 +54,17 @@ impl Meter {
     pub fn count(&self, method: usize, status: StatusCode, elapsed: Duration) {
         let class = usize::from(status.as_u16() / 100).min(5);
         self.answers[method.min(METHODS.len() - 1)][class].fetch_add(1, Relaxed);
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            self.internal.fetch_add(1, Relaxed);
+        }
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
         self.times[bucket].fetch_add(1, Relaxed);
         self.micros.fetch_add(micros, Relaxed);
+    }
+
+    pub fn internal_errors(&self) -> u64 {
+        self.internal.load(Relaxed)
     }
 
     fn requests(&self, out: &mut String) {
@@ -119,6 +129,9 @@ pub fn metrics(door: &Door) -> Reply {
         single(&mut out, &name, kind, "As in /proc/pool.", counter.value);
     }
     meter.requests(&mut out);
+    let internal = meter.internal_errors();
+    let what = "Answers with status 500.";
+    single(&mut out, "elastik_internal_errors_total", "counter", what, internal);
     meter.latency(&mut out);
     let mut reply = reply::text(StatusCode::OK, out);
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -3,6 +3,7 @@
 // An `Err` is an answer too, made once for a request: a box would be one more allocation.
 #![allow(clippy::result_large_err)]
 
+mod audit;
 mod batch;
 mod body;
 mod conditional;
@@ -24,6 +25,8 @@ mod patch;
 mod protocol;
 mod query;
 mod range;
+#[cfg(test)]
+mod raw;
 mod reply;
 mod route;
 mod send;
@@ -71,6 +74,8 @@ pub struct Door {
     listeners: Arc<Semaphore>,
     frames: listen::Frames,
     verifier: verify::Verifier,
+    /// One check of the whole store at a time.
+    checking: Arc<Semaphore>,
     requests: AtomicU64,
     meter: meter::Meter,
     log: Option<log::AccessLog>,
@@ -112,6 +117,7 @@ impl Door {
             listeners: Arc::new(Semaphore::new(max_listeners)),
             frames: listen::Frames::default(),
             verifier: verify::Verifier::default(),
+            checking: Arc::new(Semaphore::new(1)),
             requests: AtomicU64::new(0),
             meter: meter::Meter::default(),
             log: if options.access_log { log::AccessLog::start() } else { None },
@@ -192,6 +198,7 @@ async fn dispatch(door: &Arc<Door>, parts: &Parts, body: Incoming) -> Result<Rep
         Route::History(encoded) => history::answer(door, parts, encoded).await,
         Route::Batch => batch::answer(door, parts, body).await,
         Route::Events(encoded) => events::answer(door, parts, encoded).await,
+        Route::Whole(page) => audit::answer(door, parts, page).await,
         Route::Verify(encoded) => verify::answer(door, parts, encoded).await,
         Route::Unknown => Err(reply::not_found()),
         Route::Server => {

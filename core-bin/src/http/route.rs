@@ -10,6 +10,8 @@ pub enum Route<'a> {
     /// The world's path as it stands in the target, still encoded.
     Verify(&'a str),
     Events(&'a str),
+    /// The audit of the whole store.
+    Whole(Whole),
     /// The world whose kept versions are asked for, still encoded.
     History(&'a str),
     /// Several writes in one commit.
@@ -37,6 +39,14 @@ pub enum Proc {
     Metrics,
     Health,
     Ready,
+}
+
+/// Pages about the audit of the whole store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whole {
+    Anchor,
+    Verify,
+    SetAside,
 }
 
 /// Methods of the pages that can only be read.
@@ -94,6 +104,12 @@ impl<'a> Route<'a> {
     }
 
     fn audit(rest: &'a str) -> Self {
+        match rest {
+            "anchor" => return Self::Whole(Whole::Anchor),
+            "verify" => return Self::Whole(Whole::Verify),
+            "set-aside" => return Self::Whole(Whole::SetAside),
+            _ => {}
+        }
         if let Some(world) = rest.strip_suffix("/verify") {
             return Self::Verify(world);
         }
@@ -135,7 +151,7 @@ mod tests {
             ("/proc/audit/home/a/verify", Route::Verify("home/a")),
             ("/proc/audit/home/a/events", Route::Events("home/a")),
             ("/proc/audit//verify", Route::Verify("")),
-            ("/proc/audit/verify", Route::Unknown),
+            ("/proc/audit/verify", Route::Whole(Whole::Verify)),
             ("/proc/audit/home/a/verify/", Route::Unknown),
             ("/proc/audit/home/a", Route::Unknown),
             ("/proc/batch", Route::Batch),

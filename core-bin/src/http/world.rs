@@ -97,11 +97,9 @@ fn describe(door: &Door, headers: &mut HeaderMap, head: &Head) {
 
 /// What a browser would run scripts of, with the rights of this origin.
 fn is_page(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("text/html")
-        || essence.eq_ignore_ascii_case("application/xhtml+xml")
-        || essence.eq_ignore_ascii_case("image/svg+xml")
-        || essence.to_ascii_lowercase().ends_with("/xml")
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    // Any XML may hold elements of XHTML or SVG, and with them scripts.
+    essence == "text/html" || essence.ends_with("/xml") || essence.ends_with("+xml")
 }
 
 /// A stored text as a header; imported ones may hold bytes that no header can.

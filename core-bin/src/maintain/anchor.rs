@@ -1,12 +1,9 @@
 //! `elastik-core anchor`: prints the line that names the newest row of the log.
 
-use serde_json::json;
-
 use super::options::Asked;
 use super::out::Out;
 use super::{Exit, Failure, Outcome, Verb};
 use crate::audit::anchor::Anchor;
-use crate::store::hex;
 use crate::store::sqlite::pages::ReadOnlyStore;
 use crate::store::sqlite::whole;
 
@@ -25,15 +22,8 @@ fn run(asked: &Asked, out: &mut Out) -> Outcome {
     let keys = store.keys(&asked.keyring(out)?)?;
     let anchor = whole::anchor(&store, &keys)?;
     store.undisturbed()?;
-    out.record(|| anchor.to_string(), || object(&anchor));
+    out.record(|| anchor.to_string(), || anchor.to_json());
     Ok(Exit::Done)
-}
-
-pub fn object(anchor: &Anchor) -> serde_json::Value {
-    json!({
-        "store": hex(&anchor.store_id), "seq": anchor.seq, "mac": hex(&anchor.mac),
-        "time": anchor.time, "key": hex(&anchor.key_id), "anchor": anchor.to_string(),
-    })
 }
 
 /// Reads the anchors of `--anchor FILE`.

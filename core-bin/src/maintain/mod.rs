@@ -1,12 +1,15 @@
 //! Work on a data directory without a server: `elastik-core verify`, `anchor`, `data …`, `key …`.
 
 mod anchor;
+mod backup;
 mod compact;
 mod export;
 mod import;
 mod key;
+mod listing;
 mod options;
 mod out;
+mod sound;
 mod verify;
 
 use std::ffi::OsString;
@@ -75,8 +78,19 @@ struct Verb {
     run: fn(&Asked, &mut Out) -> Outcome,
 }
 
-const VERBS: &[&Verb] =
-    &[&verify::VERB, &anchor::VERB, &key::ROTATE, &compact::VERB, &import::VERB, &export::VERB];
+const VERBS: &[&Verb] = &[
+    &verify::VERB,
+    &anchor::VERB,
+    &key::ROTATE,
+    &import::VERB,
+    &export::VERB,
+    &backup::BACKUP,
+    &backup::RESTORE,
+    &sound::CHECK,
+    &sound::RECOVER,
+    &compact::VERB,
+    &listing::VERB,
+];
 
 /// Runs what the arguments ask for; returns the exit code.
 pub fn main(args: &[OsString]) -> u8 {

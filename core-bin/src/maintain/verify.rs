@@ -66,21 +66,11 @@ fn tell(out: &Out, told: &Told<'_>, named: bool) {
 }
 
 fn problem(out: &Out, finding: &Finding) {
-    out.record(|| finding.to_string(), || object(finding));
-}
-
-/// A finding as every `--json` has it.
-pub fn object(finding: &Finding) -> serde_json::Value {
-    let (name, message) = finding.problem.texts();
-    json!({
-        "problem": name, "path": finding.path, "event": finding.event, "seq": finding.seq,
-        "expected": finding.expected, "actual": finding.actual, "message": message,
-    })
+    out.record(|| finding.to_string(), || finding.to_json());
 }
 
 fn summary(out: &Out, tally: &Tally) {
-    let Tally { worlds, events, log_rows, body_bytes, findings, head } = tally;
-    let head = head.as_ref().map(ToString::to_string);
+    let Tally { worlds, events, log_rows, body_bytes, findings, .. } = tally;
     let line = || {
         let verdict = match findings {
             0 => "all hold".to_owned(),
@@ -90,11 +80,5 @@ fn summary(out: &Out, tally: &Tally) {
             "{worlds} worlds, {events} events, {log_rows} log rows, {body_bytes} bytes: {verdict}"
         )
     };
-    let object = || {
-        json!({
-            "valid": *findings == 0, "worlds": worlds, "events": events, "log_rows": log_rows,
-            "bytes": body_bytes, "problems": findings, "anchor": head,
-        })
-    };
-    out.record(line, object);
+    out.record(line, || tally.to_json());
 }

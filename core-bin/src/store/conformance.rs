@@ -41,6 +41,7 @@ pub fn options(dir: &std::path::Path) -> Options<'_> {
         rules: rules::Rules::default(),
         cache_bytes: 1 << 20,
         cache_entries: 100,
+        read_only: false,
         announce: |_| {},
     }
 }

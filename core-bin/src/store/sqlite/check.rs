@@ -42,6 +42,17 @@ pub struct Tally {
     pub head: Option<Anchor>,
 }
 
+impl Tally {
+    /// One object: the last line of a check.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "valid": self.findings == 0, "worlds": self.worlds, "events": self.events,
+            "log_rows": self.log_rows, "bytes": self.body_bytes, "problems": self.findings,
+            "anchor": self.head.as_ref().map(ToString::to_string),
+        })
+    }
+}
+
 /// What a world's own check found.
 pub struct WorldReport {
     pub path: String,
@@ -50,7 +61,10 @@ pub struct WorldReport {
     pub fault: Option<String>,
     pub findings: Vec<Finding>,
     pub events: u64,
+    pub genesis: String,
     pub latest: String,
+    /// The first event whose key is not in the keyring, with that key's number.
+    pub unkeyed: Option<(u64, i64)>,
 }
 
 /// Told of each world that was checked, and of findings that are no world's.
@@ -299,7 +313,9 @@ fn look<P: Pages>(
         fault: row.fault.clone(),
         findings,
         events: walk.events(),
+        genesis: walk.genesis().to_owned(),
         latest: walk.latest().to_owned(),
+        unkeyed: walk.unkeyed,
     })
 }
 

@@ -35,10 +35,16 @@ fn hold(db: &Connection) -> rusqlite::Result<()> {
            id INTEGER PRIMARY KEY CHECK(id=1), holder TEXT NOT NULL DEFAULT '');
          INSERT OR IGNORE INTO writer_lock(id) VALUES(1);",
     )?;
-    db.execute(
+    let named = db.execute(
         "UPDATE writer_lock SET holder = ?1 WHERE id = 1",
         [std::process::id().to_string()],
-    )?;
+    );
+    // On a full disk the name of the last holder stays; the lock itself needs no room.
+    if let Err(error) = named
+        && error.sqlite_error_code() != Some(ErrorCode::DiskFull)
+    {
+        return Err(error);
+    }
     // From here to the end of the process: RESERVED, which readers may pass and writers may not.
     db.execute_batch("BEGIN IMMEDIATE")
 }

@@ -1,9 +1,12 @@
 //! Durable worlds: one SQLite file, one writer with group commit, readers beside it (design §1).
 
 mod answers;
+pub mod backup;
 mod batch;
 mod cache;
 pub mod check;
+mod copy;
+mod dirs;
 mod events;
 pub mod export;
 mod history;
@@ -14,11 +17,14 @@ mod objects;
 pub mod offline;
 pub mod pages;
 mod prune;
+mod quarantine;
 pub mod raw;
 mod readers;
+pub mod recover;
 mod reserve;
 mod rows;
 mod schema;
+pub mod sound;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -31,6 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::judge::Limits;
@@ -44,6 +51,7 @@ use crate::audit::log::LogRow;
 use crate::path::WorldPath;
 use batch::{Stop, Transaction};
 use cache::HeadCache;
+use dirs::{make_dir, sync_dirs};
 use objects::Objects;
 use readers::Readers;
 use reserve::Reserve;
@@ -70,9 +78,13 @@ pub struct SqliteStore {
     wal_pages: Arc<AtomicU64>,
     /// Why nothing durable is written any more.
     stopped: OnceLock<Arc<str>>,
+    /// Held from before a checkpoint until its outcome is known to `stopped`.
+    checkpointing: Mutex<()>,
     file: PathBuf,
     reserve: Reserve,
-    _lock: lock::WriterLock,
+    /// A copy that is served and never written.
+    read_only: bool,
+    _lock: Option<lock::WriterLock>,
 }
 
 struct Writer {
@@ -93,6 +105,8 @@ pub struct Options<'a> {
     pub rules: Rules,
     pub cache_bytes: usize,
     pub cache_entries: usize,
+    /// Serve what is there and write nothing.
+    pub read_only: bool,
     /// Told in a line each: what an import does.
     pub announce: fn(&str),
 }
@@ -100,6 +114,9 @@ pub struct Options<'a> {
 impl SqliteStore {
     /// Opens or lays the store; returns it with the numbers that go on above all it ever gave.
     pub fn open(options: &Options<'_>) -> Result<(Self, Numbers), String> {
+        if options.read_only {
+            return Self::open_copy(options);
+        }
         make_dir(options.data_dir)?;
         let lock = lock::take(options.data_dir)?;
         let ring = Keyring::new(options.key, options.older_keys);
@@ -107,6 +124,9 @@ impl SqliteStore {
         let file = options.data_dir.join(FILE);
         let key = ring.current().clone();
         let (mut db, row) = schema::open(&file, &key)?;
+        // Only a checkpoint that succeeded lets the WAL go, in `close` (see `wal`).
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(|e| e.to_string())?;
         let reserve = Reserve::of(options.data_dir);
         wal::truncate_or_make_room(&db, &reserve)
             .map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
@@ -129,10 +149,12 @@ impl SqliteStore {
             bytes: AtomicU64::new(row.bytes),
             wal_pages,
             stopped: OnceLock::new(),
+            checkpointing: Mutex::default(),
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),
             reserve,
             file,
-            _lock: lock,
+            read_only: false,
+            _lock: Some(lock),
         };
         store.begin_life(&numbers)?;
         store.reserve.renew();
@@ -141,9 +163,16 @@ impl SqliteStore {
 
     /// First commit of a start: moves the high-water mark and dooms what broken uploads left.
     fn begin_life(&self, numbers: &Numbers) -> Result<(), String> {
-        sweep::doom_staged(&self.writer().db).map_err(|e| e.to_string())?;
+        let doom = || sweep::doom_staged(&self.writer().db);
+        let full = |error: &rusqlite::Error| trouble(error) == Trouble::Full;
+        match doom().or_else(|e| if full(&e) && self.reserve.give_up() { doom() } else { Err(e) }) {
+            // On a disk that is full to the last byte reads go on; the next start dooms the rest.
+            Err(error) if !full(&error) => return Err(error.to_string()),
+            _ => {}
+        }
         match self.commit(&[], numbers).fate {
             Fate::Committed => Ok(()),
+            Fate::RolledBack if !self.reserve.is_held() => Ok(()),
             Fate::RolledBack => Err("the first commit was refused: is the disk full?".to_owned()),
             Fate::Unknown(why) => Err(why),
         }
@@ -235,10 +264,14 @@ impl SqliteStore {
     /// Checkpoints the whole WAL and closes the readers.
     pub fn close(&self) -> Result<(), String> {
         self.readers.close();
-        if self.stopped().is_some() {
+        if self.refusing().is_some() {
             return Ok(());
         }
-        wal::truncate_or_make_room(&self.writer().db, &self.reserve).map_err(|e| e.to_string())
+        let db = &self.writer().db;
+        wal::truncate_or_make_room(db, &self.reserve)
+            .and_then(|()| db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false))
+            .map(|_| ())
+            .map_err(|e| e.to_string())
     }
 
     /// Runs the writes in one transaction. A full disk, or a write that was refused half-way, fails
@@ -377,7 +410,7 @@ fn trouble(error: &rusqlite::Error) -> Trouble {
 impl Driver for SqliteStore {
     fn commit(&self, writes: &[Write], numbers: &Numbers) -> Batch {
         let mut batch = Batch { answers: vec![], numbers: vec![], fate: Fate::Committed };
-        if let Some(why) = self.stopped() {
+        if let Some(why) = self.refusing() {
             batch.answers = self.refuse_all(writes.len(), &Refusal::Stopped(why));
             batch.fate = Fate::RolledBack;
             return batch;
@@ -447,30 +480,4 @@ impl Driver for SqliteStore {
     fn usage(&self) -> Usage {
         Usage { worlds: self.worlds.load(Relaxed), bytes: self.bytes.load(Relaxed) }
     }
-}
-
-/// Makes the data directory with its parents, for its owner only.
-fn make_dir(dir: &Path) -> Result<(), String> {
-    if dir.as_os_str().is_empty() {
-        return Err("the data directory's name is empty".to_owned());
-    }
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|e| format!("data root IO error: {e}: {}", dir.display()))
-}
-
-/// The directory and its parent reach the disk before the first answer.
-fn sync_dirs(dir: &Path) -> std::io::Result<()> {
-    let dir = dir.canonicalize()?;
-    for path in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
-        match std::fs::File::open(path).and_then(|handle| handle.sync_all()) {
-            Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
-                return Err(error);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -32,28 +32,7 @@ impl ReadOnlyStore {
     /// Opens `<dir>/elastik.db`, or the file itself when a file is named.
     pub fn open(place: &Path) -> Result<Self, String> {
         let file = if place.is_file() { place.to_owned() } else { place.join(FILE) };
-        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let meta = std::fs::metadata(&file).map_err(|e| failed(&e))?;
-        let wal = std::fs::metadata(beside(&file, "-wal"));
-        // Without a WAL nobody has it open: it is read as it lies, and nothing is put beside it.
-        let (db, still) = match &wal {
-            Err(_) => (as_it_lies(&file), Some(meta)),
-            Ok(_) => (shared(&file), None),
-        };
-        let (db, still) = match (db, wal) {
-            (Err(error), Ok(wal)) if wal.len() > 0 => {
-                return Err(format!(
-                    "{}: {error}; its -wal holds changes and cannot be read here: copy the \
-                     directory to a place that can be written",
-                    file.display()
-                ));
-            }
-            (Err(_), Ok(_)) => {
-                (as_it_lies(&file), Some(std::fs::metadata(&file).map_err(|e| failed(&e))?))
-            }
-            (db, _) => (db, still),
-        };
-        let db = db.map_err(|e| failed(&e))?;
+        let (db, still) = reading(&file)?;
         schema::check_marks(&db, &file)?;
         Ok(Self { db: Mutex::new(db), file, still })
     }
@@ -67,6 +46,13 @@ impl ReadOnlyStore {
             return Ok(());
         }
         Err(format!("{}: a core opened it meanwhile; run this again", self.file.display()))
+    }
+
+    /// Writes a copy of the whole store, as it is at one moment, without free pages.
+    pub fn copy_into(&self, to: &Path) -> Result<(), String> {
+        let name = to.to_str().ok_or("the file's name is no UTF-8")?;
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        db.execute("VACUUM INTO ?1", [name]).map(|_| ()).map_err(|e| format!("{name}: {e}"))
     }
 
     /// The store's keys, as far as the keyring has them; a ring with none of them is refused.
@@ -90,6 +76,26 @@ impl Pages for ReadOnlyStore {
         let found = work(&db).map_err(failed)?;
         tx.finish().map_err(failed)?;
         Ok(found)
+    }
+}
+
+/// Opens a store's file for reading; with how it was, when nothing would tell us of writers.
+pub fn reading(file: &Path) -> Result<(Connection, Option<Metadata>), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let still = || std::fs::metadata(file).map_err(|e| failed(&e));
+    still()?;
+    // Without a WAL nobody has it open: it is read as it lies, and nothing is put beside it.
+    let Ok(wal) = std::fs::metadata(beside(file, "-wal")) else {
+        return Ok((as_it_lies(file).map_err(|e| failed(&e))?, Some(still()?)));
+    };
+    match shared(file) {
+        Ok(db) => Ok((db, None)),
+        Err(error) if wal.len() > 0 => Err(format!(
+            "{}: {error}; its -wal holds changes and cannot be read here: copy the directory to a \
+             place that can be written",
+            file.display()
+        )),
+        Err(_) => Ok((as_it_lies(file).map_err(|e| failed(&e))?, Some(still()?))),
     }
 }
 

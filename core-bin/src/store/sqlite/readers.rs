@@ -13,12 +13,19 @@ const KEPT: usize = 8;
 
 pub struct Readers {
     file: PathBuf,
+    /// Nobody writes the file: it is read as it lies.
+    still: bool,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
     pub fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), idle: Mutex::default() }
+        Self { file: file.to_owned(), still: false, idle: Mutex::default() }
+    }
+
+    /// For a file that nobody writes, perhaps where nothing can be written at all.
+    pub fn of_still_file(file: &Path) -> Self {
+        Self { still: true, ..Self::new(file) }
     }
 
     /// Runs `work` on a connection of its own.
@@ -45,6 +52,9 @@ impl Readers {
     }
 
     fn open(&self) -> rusqlite::Result<Connection> {
+        if self.still {
+            return super::pages::as_it_lies(&self.file);
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(&self.file, flags)?;
         db.busy_timeout(Duration::from_secs(2))?;

@@ -69,6 +69,10 @@ impl Reserve {
         self.spent.load(Relaxed)
     }
 
+    pub fn is_held(&self) -> bool {
+        self.held.load(Relaxed)
+    }
+
     /// Bytes that are kept back, or would be.
     pub fn size(&self) -> u64 {
         self.size

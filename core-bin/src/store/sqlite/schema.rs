@@ -139,7 +139,7 @@ fn tune(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "fullfsync", true)?;
     db.pragma_update(None, "checkpoint_fullfsync", true)?;
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
-    db.pragma_update(None, "secure_delete", false)?;
+    db.pragma_update(None, "secure_delete", "FAST")?;
     db.pragma_update(None, "cache_size", -8192)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(())
@@ -218,7 +218,7 @@ pub fn store_id(db: &Connection) -> rusqlite::Result<[u8; 16]> {
 }
 
 /// A wrong key is found before anything is read or changed.
-fn check_key(db: &Connection, row: &StoreRow, key: &AuditKey) -> Result<(), String> {
+pub fn check_key(db: &Connection, row: &StoreRow, key: &AuditKey) -> Result<(), String> {
     let rows = key_rows(db).map_err(|e| e.to_string())?;
     match rows.iter().find(|(_, id)| *id == key.id) {
         Some((n, _)) if *n == row.key => Ok(()),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
-use super::batch::{TRASH_CHAIN, TRASH_OBJECT};
+use super::batch::{TRASH_CHAIN, TRASH_ERASED, TRASH_OBJECT};
 use super::{Outcome, SqliteStore, Trouble, history, objects};
 use crate::store::{Refusal, now_us};
 
@@ -45,7 +45,7 @@ impl SqliteStore {
 
     /// Writes one block of an upload, at most 1 MiB. Not synced: the write that names it is.
     pub fn stage(&self, object: i64, at: u64, chunks: &[Bytes]) -> Result<(), Refusal> {
-        if let Some(why) = self.stopped() {
+        if let Some(why) = self.refusing() {
             return Err(Refusal::Stopped(why));
         }
         if self.reserve.is_spent() {
@@ -85,7 +85,7 @@ impl SqliteStore {
 
     /// Frees one turn's worth; false when nothing that could be freed is left.
     pub fn sweep(&self) -> bool {
-        if self.stopped().is_some() || !std::mem::take(&mut self.writer().sweep.pending) {
+        if self.refusing().is_some() || !std::mem::take(&mut self.writer().sweep.pending) {
             return false;
         }
         let (mut more, mut left) = (false, 0_i64);
@@ -116,8 +116,17 @@ impl SqliteStore {
     }
 
     /// A small transaction of the store's own housekeeping.
-    fn turn(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), Refusal> {
+    pub(super) fn turn(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), Refusal> {
+        if let Some(why) = self.refusing() {
+            return Err(Refusal::Stopped(why));
+        }
         let writer = self.writer();
+        if let Some(why) = self.stopped() {
+            return Err(Refusal::Stopped(why));
+        }
         let db = &writer.db;
         let run = || {
             db.pragma_update(None, "synchronous", "NORMAL")?;
@@ -170,14 +179,18 @@ fn free_chain(db: &Connection) -> rusqlite::Result<bool> {
 }
 
 fn free_object(db: &Connection, held: &objects::Objects) -> rusqlite::Result<bool> {
-    let Some(object) = next_trash(db, TRASH_OBJECT)?.into_iter().find(|id| held.is_free(*id))
-    else {
-        return Ok(false);
-    };
-    if objects::free(db, object, TURN)? {
-        drop_trash(db, TRASH_OBJECT, object)?;
+    for kind in [TRASH_ERASED, TRASH_OBJECT] {
+        let mut waiting = next_trash(db, kind)?.into_iter();
+        let Some(object) = waiting.find(|id| held.is_free(*id)) else { continue };
+        let mode = if kind == TRASH_ERASED { "ON" } else { "FAST" };
+        db.pragma_update(None, "secure_delete", mode)?;
+        if objects::free(db, object, TURN)? {
+            drop_trash(db, kind, object)?;
+        }
+        db.pragma_update(None, "secure_delete", "FAST")?;
+        return Ok(true);
     }
-    Ok(true)
+    Ok(false)
 }
 
 fn forget_answers(db: &Connection) -> rusqlite::Result<bool> {

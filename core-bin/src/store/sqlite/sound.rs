@@ -1,0 +1,50 @@
+//! Whether the file itself is sound: its pages, and rows that nothing names.
+
+use super::pages::Pages;
+use crate::store::StoreError;
+
+/// Lines of SQLite's own check that are told at the most.
+const LINES: i64 = 100;
+
+/// What each question counts must be none.
+const QUESTIONS: &[(&str, &str)] = &[
+    (
+        "pieces that a body names are missing",
+        "SELECT count(*) FROM span s LEFT JOIN piece p ON p.id = s.piece WHERE p.id IS NULL",
+    ),
+    (
+        "pieces are named by no body",
+        "SELECT count(*) FROM piece WHERE id NOT IN (SELECT piece FROM span)",
+    ),
+    (
+        "bodies are named by no world, version, upload or trash",
+        "SELECT count(DISTINCT object) FROM span WHERE object NOT IN (\
+           SELECT object FROM world WHERE object IS NOT NULL UNION ALL \
+           SELECT object FROM version WHERE object IS NOT NULL UNION ALL \
+           SELECT object FROM staged UNION ALL SELECT id FROM trash WHERE kind = 1)",
+    ),
+    (
+        "chains belong to no world and wait in no trash",
+        "SELECT count(DISTINCT world) FROM event WHERE world NOT IN (\
+           SELECT id FROM world UNION ALL SELECT id FROM trash WHERE kind = 2)",
+    ),
+];
+
+/// Everything that is wrong, a sentence each; empty when the file is sound.
+pub fn check<P: Pages>(pages: &P) -> Result<Vec<String>, StoreError> {
+    let mut wrong = pages.page(|db| {
+        let mut statement = db.prepare(&format!("PRAGMA integrity_check({LINES})"))?;
+        statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
+    })?;
+    wrong.retain(|line| line != "ok");
+    if !wrong.is_empty() {
+        return Ok(wrong);
+    }
+    for (text, sql) in QUESTIONS {
+        let count: i64 = pages.page(|db| db.query_row(sql, [], |row| row.get(0)))?;
+        if count > 0 {
+            wrong.push(format!("{count} {text}"));
+        }
+    }
+    Ok(wrong)
+}
