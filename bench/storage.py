@@ -149,11 +149,21 @@ def append(binary: Path, data: Path) -> float:
         return middle_ms(core, "POST", "/home/large")
 
 
+def on_disk(data: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in data.rglob("*") if path.is_file())
+
+
 def filled(binary: Path, data: Path, count: int) -> dict[str, float]:
-    """Bytes a world, start-up, and memory after reading up to 10,000 of `count` worlds."""
+    """Bytes a world, start-up, and memory after reading up to 10,000 of `count` worlds.
+
+    What an empty store takes, its reserve before all, is not counted.
+    """
+    with on(binary, data):
+        pass
+    empty = on_disk(data)
     with on(binary, data) as core:
         many(core, "PUT", worlds(count), BODY)
-    used = sum(path.stat().st_blocks * 512 for path in data.rglob("*") if path.is_file())
+    used = on_disk(data) - empty
     starts = []
     for _ in range(3):
         begun = time.perf_counter()

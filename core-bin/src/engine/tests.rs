@@ -385,6 +385,18 @@ async fn a_deleted_body_is_no_longer_in_the_file() {
             .unwrap();
         write(&first, vec![op(at, Verb::Purge)]).await.unwrap();
     }
+    let mut upload = first.upload(&path("home/large"));
+    for _ in 0..20_000 {
+        upload.push("a rather secret sentence ".into()).await.unwrap();
+    }
+    let body_in = upload.finish().await.unwrap();
+    let verb = Verb::Put { body: body_in, content_type: "a/b".into(), headers: [].into() };
+    write(&first, vec![op("home/large", verb)]).await.unwrap();
+    write(&first, vec![op("home/large", Verb::Purge)]).await.unwrap();
+    // The writer lets go of the body right after its answer.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    first.0.store.mark_trash();
+    while first.0.store.sweep() {}
     first.close(Duration::from_secs(5)).unwrap();
     let file = std::fs::read(dir.path().join(crate::store::sqlite::FILE)).unwrap();
     let found = file.windows(14).any(|window| window == b"secret sentenc");

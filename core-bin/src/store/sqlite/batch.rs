@@ -24,6 +24,8 @@ use crate::store::{
 /// Kinds of things that wait to be freed, as the trash table has them.
 pub const TRASH_OBJECT: i64 = 1;
 pub const TRASH_CHAIN: i64 = 2;
+/// An object whose bytes are overwritten before their pages are free.
+pub const TRASH_ERASED: i64 = 3;
 
 /// Why a write did not go through: the caller's affair, or the database's.
 #[derive(Debug)]
@@ -392,7 +394,7 @@ impl Transaction<'_> {
         if purged {
             self.blank_world(old.row.id)?;
             self.purge_versions(&old.path)?;
-            self.drop_body(&old.body)?;
+            self.erase_body(&old.body)?;
         } else {
             self.supersede(old, false)?;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
-use super::batch::{Step, TRASH_OBJECT, Transaction};
+use super::batch::{Step, TRASH_ERASED, TRASH_OBJECT, Transaction};
 use super::objects::Objects;
 use super::rows;
 use crate::path::WorldPath;
@@ -66,9 +66,20 @@ impl Transaction<'_> {
             .collect::<Result<_, _>>()?;
         for (seq, object) in found {
             blank(self.db, "version", "seq", seq)?;
-            remove_version(self.db, seq, object)?;
+            remove_version(self.db, seq, None)?;
+            if let Some(object) = object {
+                self.discard(TRASH_ERASED, object)?;
+            }
         }
         Ok(())
+    }
+
+    /// The body of a world that goes with all its versions.
+    pub(super) fn erase_body(&self, body: &Body) -> Step<()> {
+        match body {
+            Body::Object(object) => self.discard(TRASH_ERASED, object.id),
+            _ => Ok(()),
+        }
     }
 
     /// A body that no row names any more, unless a kept version does.
@@ -81,7 +92,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Overwrites an inline body where it lies, before its row is deleted (secure_delete is off).
+    /// Overwrites an inline body where it lies, before its row is deleted.
     pub(super) fn blank_world(&self, id: i64) -> Step<()> {
         Ok(blank(self.db, "world", "id", id)?)
     }

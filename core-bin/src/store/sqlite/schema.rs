@@ -139,7 +139,7 @@ fn tune(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "fullfsync", true)?;
     db.pragma_update(None, "checkpoint_fullfsync", true)?;
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
-    db.pragma_update(None, "secure_delete", false)?;
+    db.pragma_update(None, "secure_delete", "FAST")?;
     db.pragma_update(None, "cache_size", -8192)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(())

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
-use super::batch::{TRASH_CHAIN, TRASH_OBJECT};
+use super::batch::{TRASH_CHAIN, TRASH_ERASED, TRASH_OBJECT};
 use super::{Outcome, SqliteStore, Trouble, history, objects};
 use crate::store::{Refusal, now_us};
 
@@ -179,14 +179,18 @@ fn free_chain(db: &Connection) -> rusqlite::Result<bool> {
 }
 
 fn free_object(db: &Connection, held: &objects::Objects) -> rusqlite::Result<bool> {
-    let Some(object) = next_trash(db, TRASH_OBJECT)?.into_iter().find(|id| held.is_free(*id))
-    else {
-        return Ok(false);
-    };
-    if objects::free(db, object, TURN)? {
-        drop_trash(db, TRASH_OBJECT, object)?;
+    for kind in [TRASH_ERASED, TRASH_OBJECT] {
+        let mut waiting = next_trash(db, kind)?.into_iter();
+        let Some(object) = waiting.find(|id| held.is_free(*id)) else { continue };
+        let mode = if kind == TRASH_ERASED { "ON" } else { "FAST" };
+        db.pragma_update(None, "secure_delete", mode)?;
+        if objects::free(db, object, TURN)? {
+            drop_trash(db, kind, object)?;
+        }
+        db.pragma_update(None, "secure_delete", "FAST")?;
+        return Ok(true);
     }
-    Ok(true)
+    Ok(false)
 }
 
 fn forget_answers(db: &Connection) -> rusqlite::Result<bool> {
