@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PEER_PYTHON = ROOT / ".venv-peer" / "bin" / "python"
 # Settings of the tests themselves; every other ELASTIK_* of the developer's shell is hidden.
 OURS = {"ELASTIK_TEST_CORE", "ELASTIK_SOAK_SECONDS", "ELASTIK_SOAK_SEED"}
+
+# A shell that starts us in the background has SIGINT ignored, and children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for name in [n for n in os.environ if n.startswith("ELASTIK_") and n not in OURS]:
     del os.environ[name]
