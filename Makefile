@@ -1,7 +1,7 @@
 # The commands of a developer. `make` alone lists them.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint core-test pytest pytest-lowest bench docs soak peers try-peers wheel clean
+.PHONY: help build demo test lint core-test pytest pytest-both pytest-lowest bench docs soak peers try-peers wheel clean
 
 # One place for everything cargo makes, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/core-bin/target
@@ -41,7 +41,7 @@ $(CORE): $(SOURCES)
 demo: build ## Show what Elastik does, on real input, in under a minute.
 	$(PYTHON) dev/demo.py
 
-test: build lint core-test pytest-lowest pytest ## Run every check: style, types, core, Python.
+test: build lint core-test pytest-both ## Run every check: style, types, core, Python.
 
 lint: build ## Check format, style and types of Python and Rust.
 	.venv/bin/ruff format --check .
@@ -56,6 +56,15 @@ core-test: build
 
 pytest: build try-peers
 	$(PYTHON) -m pytest
+
+# At the same time: most tests wait for something rather than compute.
+pytest-both: build try-peers .venv-lowest/.ready
+	@mkdir -p build; \
+	$(MAKE) --no-print-directory pytest-lowest >build/lowest.log 2>&1 & lowest=$$!; \
+	$(PYTHON) -m pytest; newest=$$?; \
+	wait $$lowest; lowest=$$?; \
+	echo "on the lowest interpreter:"; tail -n 40 build/lowest.log; \
+	exit $$((newest || lowest))
 
 pytest-lowest: build try-peers .venv-lowest/.ready
 	if [ "$$(sh dev/pythons lowest)" != "$$(sh dev/pythons newest)" ]; then \
