@@ -55,13 +55,16 @@ def free_udp_port() -> int:
 
 @pytest.fixture
 def aiocoap_server(tmp_path: Path) -> Iterator[str]:
-    port = free_udp_port()
-    with subprocess.Popen(
-        [sys.executable, "-c", AIOCOAP_SERVER, str(port)], stdout=subprocess.PIPE
-    ) as server:
-        assert server.stdout.readline() == b"up\n"
-        yield f"coap://127.0.0.1:{port}"
-        server.kill()
+    # Another test may take the port between the look and the bind.
+    for _ in range(3):
+        port = free_udp_port()
+        command = [sys.executable, "-c", AIOCOAP_SERVER, str(port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
+            if server.stdout.readline() == b"up\n":
+                yield f"coap://127.0.0.1:{port}"
+                server.kill()
+                return
+    pytest.fail("aiocoap's server does not start")
 
 
 @pytest.fixture
