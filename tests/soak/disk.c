@@ -54,14 +54,15 @@ struct range { off_t from, to; };
 
 struct file {
     char name[256];
-    int linked, ranges, room, dirty, lossy;
+    int linked, ranges, room, dirty, lossy, errors;
     off_t shrunk; /* the shortest it was since the last fsync */
     struct range *range;
 };
 
 static struct file files[FILES];
 static int file_count, fd_file[FDS]; /* index + 1, ROOT_FD, or 0 */
-static char root[3072], image[3072], lies[64] = "/none";
+static int fd_errors[FDS]; /* how many of its file's failures it was told */
+static char root[2048], image[2048], lies[64] = "/none";
 static struct orders *orders, nothing;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -306,6 +307,7 @@ static int opened(const char *path, int flags, mode_t mode) {
             save_names("names");
         }
         if (f) fd_file[fd] = (int)(f - files) + 1;
+        if (f) fd_errors[fd] = f->errors;
         if (f && (flags & O_TRUNC)) f->shrunk = 0;
     }
     int error = errno;
@@ -394,11 +396,17 @@ int fsync(int fd) {
     int failing = fails(&orders->sync, f ? f->name : "/"), error = errno;
     if (is_root && !failing) save_names("dir");
     if (f && !failing && f->dirty && !ends_in(f->name, lies)) keep_synced(f, fd);
-    if (f && failing) lose(f);
+    if (f && failing) {
+        lose(f);
+        f->errors++;
+    }
+    int told = failing || (f && fd_errors[fd] != f->errors);
+    if (!failing) error = EIO;
+    if (f) fd_errors[fd] = f->errors;
     if (f && !ends_in(f->name, lies)) clean(f);
     pthread_mutex_unlock(&lock);
-    errno = error;
-    return failing ? -1 : 0;
+    if (told) errno = error;
+    return told ? -1 : 0;
 }
 
 int fdatasync(int fd) { return fsync(fd); }
