@@ -7,7 +7,6 @@ import os
 import re
 import select
 import shlex
-import shutil
 import subprocess
 import termios
 import time
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 
 from elastik.paths import canonical
 from elastik_cli.completion import fitting
+from foreign import needed
 
 ODD = ["comp/a b", "comp/a*c", "comp/col:on", "comp/it's", 'comp/"q"', "comp/$HOME", "comp/ü"]
 
@@ -165,8 +165,7 @@ SHELLS = {
 def terminal(request, shelled):
     """Each shell that is there, ready to be typed into."""
     argv, begin = SHELLS[request.param]
-    if not shutil.which(argv[0]):
-        pytest.skip(f"{argv[0]} is not installed")
+    needed(argv[0])
     shell = Terminal(argv, shelled.env | {"fish_features": "no-query-term"}, shelled.home)
     shell.type(begin)
     shell.until("READY> .*READY> |READY> $" if argv[0] != "fish" else "READY> ")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from foreign import missing, needed
 from realcore import Core
 
 KEYS = """# boards
@@ -18,11 +18,7 @@ board1 write secret home/b1/*
 boss approve hex:736563726574
 """
 ADDRESS = re.compile(r"^coaps: +coaps://(\S+)/$", re.MULTILINE)
-CLIENTS = [name for name in ("coap-client-gnutls", "coap-client-openssl") if shutil.which(name)]
-
-pytestmark = pytest.mark.skipif(
-    not CLIENTS, reason="no DTLS client is installed: apt-get install libcoap3-bin"
-)
+CLIENTS = ("coap-client-gnutls", "coap-client-openssl")
 
 
 def has_dtls(binary: Path) -> bool:
@@ -33,7 +29,8 @@ def has_dtls(binary: Path) -> bool:
 def secured(start_coap, core_binary: Path, tmp_path: Path) -> tuple[Core, str]:
     """A core that asks for keys, and where."""
     if not has_dtls(core_binary):
-        pytest.skip("this core was built without DTLS: cargo build --features dtls")
+        missing("this core was built without DTLS: cargo build --features dtls")
+    needed(CLIENTS[0], package="libcoap3-bin")
     file = tmp_path / "keys"
     file.write_text(KEYS)
     core = start_coap(ELASTIK_COAP_PSK_FILE=str(file), ELASTIK_COAPS_PORT="0")

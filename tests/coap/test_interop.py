@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -12,17 +11,18 @@ from pathlib import Path
 import pytest
 
 from coapwire import coap_address
+from foreign import needed
 from realcore import APPROVE
 
-LIBCOAP = shutil.which("coap-client-notls") or shutil.which("coap-client")
+
+def client() -> str:
+    return needed("coap-client-notls", "coap-client", package="libcoap3-bin")
 
 
 def libcoap(*arguments: str, seconds: float = 60) -> bytes:
     """Run libcoap's client; its standard output."""
-    if LIBCOAP is None:
-        pytest.skip("libcoap's client is not installed: apt-get install libcoap3-bin")
     done = subprocess.run(
-        [LIBCOAP, "-B", "20", "-O", f"65001,{APPROVE}", *arguments],
+        [client(), "-B", "20", "-O", f"65001,{APPROVE}", *arguments],
         capture_output=True,
         timeout=seconds,
         check=True,
@@ -69,7 +69,7 @@ def test_libcoap_through_a_lossy_path(coap_core, uri, fresh, lost: str):
 def observing(uri: str, path: str) -> subprocess.Popen[bytes]:
     """libcoap's client, watching for three seconds."""
     libcoap("-m", "get", f"{uri}/{path}")
-    command = [str(LIBCOAP), "-s", "3", "-B", "20", "-O", f"65001,{APPROVE}", f"{uri}/{path}"]
+    command = [client(), "-s", "3", "-B", "20", "-O", f"65001,{APPROVE}", f"{uri}/{path}"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from commandline import Program, until
+from foreign import needed
 
 AIOCOAP_SERVER = """
 import asyncio, sys
@@ -69,8 +69,7 @@ def aiocoap_server(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def libcoap_server(elastik: Program) -> Iterator[str]:
-    if not shutil.which("coap-server-notls"):
-        pytest.skip("not installed: libcoap3-bin")
+    needed("coap-server-notls", package="libcoap3-bin")
     port = free_udp_port()
     words = ["coap-server-notls", "-A", "127.0.0.1", "-p", str(port), "-d", "10", "-v", "0"]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import struct
 import subprocess
@@ -20,6 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from foreign import needed
 from realcore import WRITE, wait_for
 
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
@@ -57,10 +57,7 @@ await fetch("/home/order/123", {
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
-        pytest.skip("no Chromium on this machine")
-    return found
+    return needed(*BROWSERS)
 
 
 class Tab:

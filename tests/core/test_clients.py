@@ -5,23 +5,21 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import shutil
 import socket
 import subprocess
 import threading
 
 import pytest
 
+from foreign import needed
 from realcore import APPROVE, READ, Listener
 
 LOG = b"".join(b"%06d a line of a log\n" % n for n in range(4000))
 
 
 def tool(name, *arguments, cwd, data=None):
-    """Run a program that has no configuration of its own; skips by its name where it is missing."""
-    found = shutil.which(name)
-    if not found:
-        pytest.skip(f"no {name} on this machine")
+    """Run a program that has no configuration of its own."""
+    found = needed(name, package={"http": "httpie"}.get(name, name))
     environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LC_ALL": "C", "NO_PROXY": "*"}
     return subprocess.run(
         [found, *map(str, arguments)],

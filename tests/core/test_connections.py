@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from foreign import needs
 from realcore import APPROVE, BANNER, KEY, WRITE, refuse, wait_for
 
-CURL = shutil.which("curl")
-OPENSSL = shutil.which("openssl")
 HEAD = b"GET /proc/version HTTP/1.1\r\nhost: x\r\n"
 
 
@@ -29,17 +28,10 @@ def ask(line, request=HEAD + b"connection: close\r\n\r\n"):
 
 def certificate(folder, name):
     made = [folder / f"{name}.pem", folder / f"{name}.key"]
-    command = [OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    command += [
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        f"/CN={name}",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-    ]
-    subprocess.run([*command, "-out", made[0], "-keyout", made[1]], check=True, capture_output=True)
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    written = ["-out", made[0], "-keyout", made[1]]
+    subprocess.run([*command.split(), *subject, *written], check=True, capture_output=True)
     return made
 
 
@@ -66,7 +58,7 @@ def test_a_file_is_never_taken_for_a_socket(core_binary, tmp_path):
     assert f"bind {path} failed" in text
 
 
-@pytest.mark.skipif(not OPENSSL, reason="no openssl to make a certificate with")
+@needs("openssl")
 def test_tls_and_its_reload(start_core, tmp_path):
     cert, key = certificate(tmp_path, "one")
     core = start_core(arguments=("--tls-cert", str(cert), "--tls-key", str(key)))
@@ -102,10 +94,10 @@ def test_tls_needs_both_files(core_binary, tmp_path):
     assert (code, "TLS needs both" in text) == (1, True)
 
 
-@pytest.mark.skipif(not CURL, reason="no curl")
+@needs("curl")
 def test_http2_by_prior_knowledge(core):
     def curl(*arguments, data=None):
-        command = [CURL, "-sS", "--http2-prior-knowledge", "-H", f"Authorization: Bearer {WRITE}"]
+        command = ["curl", "-sS", "--http2-prior-knowledge", "-H", f"Authorization: Bearer {WRITE}"]
         done = subprocess.run([*command, *arguments], input=data, capture_output=True, timeout=30)
         assert done.returncode == 0, done.stderr
         return done.stdout

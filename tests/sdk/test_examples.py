@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from elastik import Elastik
+from foreign import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -102,7 +102,7 @@ def test_the_worker_answers_orders_also_those_from_before(worker, e):
     assert e.get_json("receipt/between") == {"status": "accepted", "total": 8}
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+@needs("curl")
 def test_the_shell_orders(worker, environment, e):
     worker()
     done = subprocess.run(
@@ -112,7 +112,7 @@ def test_the_shell_orders(worker, environment, e):
     assert done.stdout == '{"status": "accepted", "total": 6}\n', done.stderr
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+@needs("node")
 def test_the_pages_script_orders(worker, environment, e):
     worker()
     script = f"""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,6 +15,7 @@ import urllib.error
 import pytest
 
 from elastik import Elastik, ElastikError, PayloadTooLarge, ServerError, TimedOut, Unreachable
+from foreign import needs
 from scriptedserver import OK, VERSION_8, VERSION_9, Scripted
 
 
@@ -377,7 +377,7 @@ def test_unix_sockets(serve, tmp_path, quoted):
         Elastik(f"http+unix://{path}.not", "").get("a")
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl program")
+@needs("openssl")
 def test_https_with_a_certificate_of_ones_own(serve, tmp_path):
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 
 from commandline import Program, until
+from foreign import needed
 from realcore import APPROVE, READ, WRITE, Core
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -100,21 +99,11 @@ def free_udp_port() -> int:
         return port
 
 
-def needed(*programs: str) -> None:
-    """Skip where a foreign program is missing; in CI that is a failure."""
-    missing = [name for name in programs if not shutil.which(name)]
-    if not missing:
-        return
-    reason = f"not installed: {', '.join(missing)} (Debian: libcoap3-bin, socat)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture
 def foreign_board(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Start libcoap's server behind sliplib and crccheck at the far end of a socat pty pair."""
-    needed("coap-server-notls", "socat")
+    needed("coap-server-notls", package="libcoap3-bin")
+    needed("socat")
     pytest.importorskip("sliplib")
     pytest.importorskip("crccheck")
     running: list[subprocess.Popen[bytes]] = []
