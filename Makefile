@@ -73,6 +73,7 @@ pytest-lowest: build try-peers .venv-lowest/.ready
 bench: build peers ## Measure the core beside the published one.
 	$(PYTHON) bench/durable_put.py
 	$(PYTHON) bench/storage.py
+	$(PYTHON) bench/contention.py
 	$(PYTHON) bench/wire.py --seconds 1
 	$(PYTHON) bench/command.py
 	$(PYTHON) bench/coap.py --seconds 1
