@@ -278,13 +278,21 @@ impl Works {
             Ok(plan) => plan,
             Err(refused) => {
                 self.hub.settle(refused.gaps.into_iter().map(|number| (number, None)));
-                let busy = refused.why == Refusal::Busy;
-                return Err(if busy { Blocked::Busy } else { Blocked::Settled(Err(refused.why)) });
+                return Err(match refused.why {
+                    Refusal::Busy => Blocked::Busy,
+                    // Even memory needs numbers, and the mark on disk could not be moved.
+                    Refusal::Overloaded => Blocked::Settled(Err(self.no_numbers())),
+                    why => Blocked::Settled(Err(why)),
+                });
             }
         };
         let ops = write.ops.iter().filter_map(|op| self.durable_part(op)).collect();
         let known = known(write, &plan.done);
         Ok(Prepared { durable: Write { ops, known, ..write.clone() }, plan: Some(plan) })
+    }
+
+    fn no_numbers(&self) -> Refusal {
+        self.store.stopped().map_or(Refusal::DiskFull, Refusal::Stopped)
     }
 
     fn answered(&self, write: &Write) -> Result<Option<Vec<Done>>, Blocked> {

@@ -325,6 +325,11 @@ impl Engine {
         self.0.store.stopped()
     }
 
+    /// Whether that is because the file is damaged: another start would not mend it.
+    pub fn is_damaged(&self) -> bool {
+        self.0.store.is_damaged()
+    }
+
     /// Ends subscriptions, drains the writer, checkpoints and closes. Blocking, at most `deadline`.
     pub fn close(&self, deadline: Duration) -> Result<(), String> {
         let end = Instant::now() + deadline;

@@ -23,7 +23,7 @@ pub fn root() -> Reply {
 pub async fn answer(door: &Arc<Door>, parts: &Parts, page: Proc) -> Result<Reply, Reply> {
     let action = match page {
         Proc::Version => return Ok(version()),
-        Proc::Health => return Ok(meter::health()),
+        Proc::Health => return Ok(meter::health(door)),
         Proc::Worlds | Proc::Du => Action::Look,
         Proc::Ready => return Ok(meter::ready(door)),
         Proc::Df | Proc::Pool | Proc::Metrics => Action::Survey,

@@ -1,11 +1,12 @@
 //! A copy or a backup that is served and never written, perhaps by several cores at a time.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use super::cache::HeadCache;
 use super::readers::Readers;
 use super::reserve::Reserve;
+use super::trouble::Halt;
 use super::{FILE, Options, SqliteStore, Writer, pages, prune, schema, sweep};
 use crate::audit::keys::{KeyTable, Keyring};
 use crate::store::Numbers;
@@ -30,8 +31,11 @@ impl SqliteStore {
         let pruned = prune::newest(&db).map_err(failed)?;
         let numbers = Numbers::above(row.high_water);
         numbers.allow(row.high_water + AHEAD);
-        let readers =
-            if still.is_some() { Readers::of_still_file(&file) } else { Readers::new(&file) };
+        let halt = Arc::<Halt>::default();
+        let readers = match still {
+            Some(_) => Readers::of_still_file(&file, &halt),
+            None => Readers::new(&file, &halt),
+        };
         let store = Self {
             readers,
             objects: Arc::default(),
@@ -45,7 +49,7 @@ impl SqliteStore {
             bytes: AtomicU64::new(row.bytes),
             wal_pages: Arc::default(),
             checkpointing: Default::default(),
-            stopped: OnceLock::new(),
+            halt,
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),
             reserve: Reserve::of(options.data_dir),
             file,

@@ -1,10 +1,11 @@
 //! Work in bounded turns between batches: staging uploads, freeing what nothing names any more.
 
 use bytes::Bytes;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ffi, params};
 
 use super::batch::{TRASH_CHAIN, TRASH_ERASED, TRASH_OBJECT};
-use super::{Outcome, SqliteStore, Trouble, history, objects};
+use super::trouble::{Trouble, trouble};
+use super::{SqliteStore, history, objects};
 use crate::store::{Refusal, now_us};
 
 /// Rows and pieces that one turn frees: 1 MiB of pieces at the most.
@@ -51,10 +52,12 @@ impl SqliteStore {
         if self.reserve.is_spent() {
             return Err(Refusal::DiskFull);
         }
+        let incoming = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         self.turn(|db| {
             db.prepare_cached("INSERT OR IGNORE INTO staged(object) VALUES(?1)")?
                 .execute([object])?;
-            objects::write(db, object, at, chunks).map(|_| ())
+            objects::write(db, object, at, chunks)?;
+            if self.has_room(db, incoming) { Ok(()) } else { Err(full()) }
         })
     }
 
@@ -77,6 +80,7 @@ impl SqliteStore {
 
     /// Looks once more at objects that were still being read; for an idle writer.
     pub fn sweep_if_held(&self) -> bool {
+        self.give_room_back();
         self.reserve.renew();
         let held = std::mem::take(&mut self.writer().sweep.held);
         self.writer().sweep.pending |= held;
@@ -85,11 +89,13 @@ impl SqliteStore {
 
     /// Frees one turn's worth; false when nothing that could be freed is left.
     pub fn sweep(&self) -> bool {
-        if self.refusing().is_some() || !std::mem::take(&mut self.writer().sweep.pending) {
+        let full = self.reserve.is_tight();
+        let pending = std::mem::take(&mut self.writer().sweep.pending) || full;
+        if self.refusing().is_some() || !pending {
             return false;
         }
         let (mut more, mut left) = (false, 0_i64);
-        let (objects, full) = (&self.objects, self.reserve.is_spent());
+        let objects = &self.objects;
         let done = self.turn(|db| {
             more = free_chain(db)?
                 | free_object(db, objects)?
@@ -105,10 +111,8 @@ impl SqliteStore {
         if done == Err(Refusal::DiskFull) {
             self.reserve.give_up();
         }
-        // Given up, the room is best used to bring the WAL back to nothing.
-        if self.reserve.is_spent() {
-            let _ = super::wal::truncate(&self.writer().db);
-        }
+        self.give_room_back();
+        self.reserve.set_tight(more);
         let mut writer = self.writer();
         writer.sweep.pending |= more && done.is_ok();
         writer.sweep.held = left > 0 || done.is_err();
@@ -142,15 +146,18 @@ impl SqliteStore {
         let restored = db.pragma_update(None, "synchronous", "FULL");
         match result.and(restored) {
             Ok(()) => Ok(()),
-            Err(error) if super::trouble(&error) == Trouble::Other => {
-                Err(Refusal::Storage(self.stop(error.to_string()).into()))
+            // Not synced, it is not known how much of it took place.
+            Err(error) if trouble(&error) == Trouble::Row => {
+                Err(Refusal::Stopped(self.halt.stop(&error.to_string())))
             }
-            Err(error) => match Outcome::failed(&error, vec![]) {
-                Outcome::Failed { why, .. } => Err(why),
-                _ => Err(Refusal::Busy),
-            },
+            Err(error) => Err(self.refusal(&error)),
         }
     }
+}
+
+/// What SQLite would say a moment later.
+fn full() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None)
 }
 
 fn next_trash(db: &Connection, kind: i64) -> rusqlite::Result<Vec<i64>> {
