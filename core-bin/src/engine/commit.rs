@@ -12,8 +12,8 @@ use crate::path::WorldPath;
 use crate::store::memory::{MemoryStore, Plan, signed};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    Conditions, Done, Driver, Event, Fate, Link, NewBytes, Numbers, Object, Op, Refusal, Verb,
-    Write, now_us,
+    Conditions, Done, Driver, Event, Link, NewBytes, Numbers, Object, Op, Refusal, Verb, Write,
+    now_us,
 };
 
 /// What may wait at the most: ops, and bytes that are in hand.
@@ -223,13 +223,13 @@ impl Works {
             return;
         }
         *looked = Instant::now();
+        self.store.look_for_old();
         self.hub.settle(self.memory.expire(&self.numbers, now_us(), EXPIRED));
         let due = self.store.expired(now_us(), EXPIRED).unwrap_or_default();
         for page in due.chunks(BATCH_OPS) {
             let writes: Vec<Write> = page.iter().map(expiry).collect();
             let batch = self.store.commit(&writes, &self.numbers);
             self.hub.settle(batch.numbers);
-            self.store.mark_trash();
         }
     }
 
@@ -296,7 +296,9 @@ impl Works {
     }
 
     fn answered(&self, write: &Write) -> Result<Option<Vec<Done>>, Blocked> {
-        let Some(key) = &write.key else { return Ok(None) };
+        let Some(key) = write.key.as_ref().filter(|key| self.store.has_answer(key)) else {
+            return Ok(None);
+        };
         self.store.answered(key).map_err(|error| Blocked::Settled(Err(error.into())))
     }
 
@@ -328,9 +330,6 @@ impl Works {
             });
         }
         self.hub.settle(numbers);
-        if batch.fate == Fate::Committed && jobs.iter().any(|job| frees(&job.write)) {
-            self.store.mark_trash();
-        }
         for (job, done) in jobs.into_iter().zip(answers) {
             answer(job, done);
         }
@@ -406,11 +405,6 @@ fn known(write: &Write, done: &[Done]) -> Vec<(usize, Done)> {
         .filter(|((_, op), _)| !op.verb.removes())
         .map(|((place, _), done)| (place, done.clone()))
         .collect()
-}
-
-/// Whether a write may leave pieces or rows that nothing names any more.
-fn frees(write: &Write) -> bool {
-    write.ops.iter().any(|op| matches!(op.verb, Verb::Put { .. }) || op.verb.removes())
 }
 
 fn answer(job: Job, done: Answer) {

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
+use super::answers::Known;
 use super::events::Draft;
 use super::objects::{self, Objects};
 use super::rows;
@@ -18,7 +19,7 @@ use crate::store::judge::{Limits, judge};
 use crate::store::rules::Rules;
 use crate::store::{
     Body, Conditions, Done, Event, Hash, Head, Headers, INLINE_MAX, Kind, Link, NewBody, NewBytes,
-    Numbers, Op, Refusal, Row, Tag, Verb, Write,
+    Numbers, Op, OpKey, Refusal, Row, Tag, Verb, Write,
 };
 
 /// Kinds of things that wait to be freed, as the trash table has them.
@@ -65,6 +66,11 @@ pub struct Transaction<'a> {
     pub heads: HashMap<WorldPath, Option<Arc<Head>>>,
     /// Every number taken, with its event.
     pub taken: Vec<(u64, Option<Event>)>,
+    pub known: &'a Known,
+    /// Where the outcomes of this transaction's keyed writes lie.
+    pub keyed: HashMap<OpKey, i64>,
+    /// Whether something was thrown away, to be freed later.
+    pub litter: bool,
     /// Whether a world is known without asking the database.
     pub cached: &'a dyn Fn(&WorldPath) -> Option<Arc<Head>>,
 }
@@ -291,7 +297,8 @@ impl Transaction<'_> {
         }
     }
 
-    pub(super) fn discard(&self, kind: i64, id: i64) -> Step<()> {
+    pub(super) fn discard(&mut self, kind: i64, id: i64) -> Step<()> {
+        self.litter = true;
         self.db
             .prepare_cached("INSERT OR IGNORE INTO trash(kind, id) VALUES(?1, ?2)")?
             .execute([kind, id])?;

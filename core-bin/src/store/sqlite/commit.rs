@@ -104,6 +104,9 @@ impl SqliteStore {
             row: writer.row.clone(),
             heads: HashMap::new(),
             taken: vec![],
+            known: &self.known,
+            keyed: HashMap::new(),
+            litter: false,
             cached: &cached,
         };
         let mark = numbers.wanted_mark();
@@ -126,7 +129,7 @@ impl SqliteStore {
             }
         }
         let sealed = tx.seal();
-        let (row, heads, taken) = (tx.row, tx.heads, tx.taken);
+        let Transaction { row, heads, taken, keyed, litter, .. } = tx;
         if let Err(error) = sealed {
             let _ = writer.db.execute_batch("ROLLBACK");
             return self.failed(&error, taken);
@@ -147,6 +150,8 @@ impl SqliteStore {
             };
         }
         writer.row = row;
+        writer.sweep.pending |= litter;
+        self.known.add(keyed);
         numbers.allow(writer.row.high_water);
         self.worlds.store(writer.row.worlds, Relaxed);
         self.bytes.store(writer.row.bytes, Relaxed);

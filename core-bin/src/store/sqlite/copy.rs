@@ -40,6 +40,7 @@ impl SqliteStore {
             readers,
             objects: Arc::default(),
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
+            known: Default::default(),
             key: ring.current().clone(),
             keys,
             pruned_to: pruned.map_or(0, |cut| cut.seq),

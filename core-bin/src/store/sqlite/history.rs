@@ -52,6 +52,7 @@ impl Transaction<'_> {
         // The version that has just been replaced is still the world's row: its object is in use.
         let in_use = object.filter(|_| object_lives_on);
         for (seq, object) in surplus(self.db, old.path.as_str(), &keep)? {
+            self.litter = true;
             remove_version(self.db, seq, object.filter(|id| Some(*id) != in_use))?;
         }
         Ok(())
@@ -75,7 +76,7 @@ impl Transaction<'_> {
     }
 
     /// The body of a world that goes with all its versions.
-    pub(super) fn erase_body(&self, body: &Body) -> Step<()> {
+    pub(super) fn erase_body(&mut self, body: &Body) -> Step<()> {
         match body {
             Body::Object(object) => self.discard(TRASH_ERASED, object.id),
             _ => Ok(()),
@@ -83,7 +84,7 @@ impl Transaction<'_> {
     }
 
     /// A body that no row names any more, unless a kept version does.
-    pub(super) fn drop_body(&self, body: &Body) -> Step<()> {
+    pub(super) fn drop_body(&mut self, body: &Body) -> Step<()> {
         if let Body::Object(object) = body
             && !is_kept(self.db, object.id)?
         {
@@ -154,6 +155,11 @@ fn is_kept(db: &Connection, object: i64) -> rusqlite::Result<bool> {
 
 fn is_current(db: &Connection, object: i64) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM world WHERE object = ?1 LIMIT 1")?.exists([object])
+}
+
+/// Whether a version's age has come.
+pub fn is_due(db: &Connection, now_us: i64) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM version WHERE expires_us <= ?1 LIMIT 1")?.exists([now_us])
 }
 
 /// Removes versions whose age has come; true when there may be more.

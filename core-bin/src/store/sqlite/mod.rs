@@ -45,11 +45,12 @@ use super::judge::Limits;
 use super::rules::Rules;
 use super::{
     At, Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, StoreError,
-    Usage, Write, now_us,
+    Usage, Write,
 };
 use crate::audit::keys::{AuditKey, KeyTable, Keyring};
 use crate::audit::log::LogRow;
 use crate::path::WorldPath;
+use answers::Known;
 use cache::HeadCache;
 use dirs::{make_dir, sync_dirs};
 use objects::Objects;
@@ -67,6 +68,7 @@ pub struct SqliteStore {
     readers: Readers,
     objects: Arc<Objects>,
     cache: HeadCache,
+    known: Known,
     key: AuditKey,
     keys: KeyTable,
     limits: Limits,
@@ -141,6 +143,7 @@ impl SqliteStore {
             readers: Readers::new(&file, &halt),
             objects: Arc::default(),
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
+            known: Known::read(&db).map_err(|e| e.to_string())?,
             key,
             keys,
             pruned_to: pruned.map_or(0, |cut| cut.seq),
@@ -194,9 +197,14 @@ impl SqliteStore {
         self.readers.with(rows::log_floor)
     }
 
+    /// Whether something may have been answered to a write with this key; asks no disk.
+    pub fn has_answer(&self, key: &OpKey) -> bool {
+        self.known.has(key)
+    }
+
     /// What was answered to the write with this key, if that is known still.
     pub fn answered(&self, key: &OpKey) -> Result<Option<Vec<Done>>, StoreError> {
-        self.readers.with(|db| answers::answered(db, key, now_us()))
+        self.readers.with(|db| self.known.answered(db, key))
     }
 
     /// The world as its row has it now, whatever the cache says.

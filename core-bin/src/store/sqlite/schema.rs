@@ -86,9 +86,8 @@ CREATE TABLE pruned(
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE answered(
-  key BLOB PRIMARY KEY, expires_us INTEGER NOT NULL, outcome BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX answered_expiry ON answered(expires_us);
+  n INTEGER PRIMARY KEY, key BLOB NOT NULL, expires_us INTEGER NOT NULL, outcome BLOB NOT NULL
+) STRICT;
 ";
 
 /// What the one row of the store said at the start.

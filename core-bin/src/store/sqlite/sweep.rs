@@ -5,7 +5,7 @@ use rusqlite::{Connection, ffi, params};
 
 use super::batch::{TRASH_CHAIN, TRASH_ERASED, TRASH_OBJECT};
 use super::trouble::{Trouble, trouble};
-use super::{SqliteStore, history, objects};
+use super::{SqliteStore, answers, history, objects};
 use crate::store::{Refusal, now_us};
 
 /// Rows and pieces that one turn frees: 1 MiB of pieces at the most.
@@ -16,7 +16,7 @@ const TURN_ROWS: i64 = 1000;
 #[derive(Debug)]
 pub struct Sweep {
     /// Something was thrown away since the last turn.
-    pending: bool,
+    pub(super) pending: bool,
     /// The last turn left objects that somebody still reads.
     held: bool,
 }
@@ -73,9 +73,12 @@ impl SqliteStore {
         self.writer().sweep.pending = true;
     }
 
-    /// Something was replaced or deleted: there may be pieces and rows to free.
-    pub fn mark_trash(&self) {
-        self.writer().sweep.pending = true;
+    /// Has the next turn free what is too old to be kept, if anything is.
+    pub fn look_for_old(&self) {
+        let mut writer = self.writer();
+        let (db, now) = (&writer.db, now_us());
+        let due = answers::is_due(db, now).and_then(|due| Ok(due || history::is_due(db, now)?));
+        writer.sweep.pending |= due.unwrap_or_default();
     }
 
     /// Looks once more at objects that were still being read; for an idle writer.
@@ -99,9 +102,10 @@ impl SqliteStore {
         let done = self.turn(|db| {
             more = free_chain(db)?
                 | free_object(db, objects)?
-                | forget_answers(db)?
+                | self.known.forget(db, TURN_ROWS as usize)?
                 | history::forget_old(db, now_us())?;
-            left = db.query_row("SELECT count(*) FROM trash", [], |row| row.get(0))?;
+            left =
+                db.prepare_cached("SELECT count(*) FROM trash")?.query_row([], |row| row.get(0))?;
             db.execute_batch("PRAGMA incremental_vacuum(64)")?;
             // On a full disk every free page goes back to it; else some are worth keeping.
             more |= full
@@ -198,14 +202,4 @@ fn free_object(db: &Connection, held: &objects::Objects) -> rusqlite::Result<boo
         return Ok(true);
     }
     Ok(false)
-}
-
-fn forget_answers(db: &Connection) -> rusqlite::Result<bool> {
-    let gone = db
-        .prepare_cached(
-            "DELETE FROM answered WHERE key IN \
-             (SELECT key FROM answered WHERE expires_us <= ?1 ORDER BY expires_us LIMIT ?2)",
-        )?
-        .execute(params![now_us(), TURN_ROWS])?;
-    Ok(gone as i64 == TURN_ROWS)
 }
