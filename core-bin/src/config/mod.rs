@@ -167,7 +167,8 @@ impl Reader<'_> {
             max_memory_bytes: self.bytes("max-memory-bytes", 256 << 20)?,
             max_storage_bytes: values::quota(self.given("max-storage-bytes")?.as_ref())?,
             max_listen_connections: self.count("max-listen-connections", 1024)?,
-            rules: Rules::parse(&self.text("history")?, &self.text("lifetime")?)?,
+            rules: Rules::parse(&self.text("history")?, &self.text("lifetime")?)?
+                .with_quotas(&self.text("quota")?)?,
             max_group_worlds: self.count("max-group-worlds", 10_000)?,
             max_group_bytes: self.bytes("max-group-bytes", 64 << 20)?,
             listen_replay_max: self.count("listen-replay-max", 1024)?,

@@ -97,6 +97,13 @@ pub const SETTINGS: &[Setting] = &[
         "all bodies on disk; 0 is unlimited",
     ),
     plain(
+        "quota",
+        "ELASTIK_QUOTA",
+        "none",
+        "rules",
+        "what all bodies under a prefix may take together: PREFIX*=10MiB, by commas",
+    ),
+    plain(
         "history",
         "ELASTIK_HISTORY",
         "none kept",

@@ -50,6 +50,9 @@ fn usage(engine: &Engine) -> String {
     usage_line(&mut out, "storage", durable.bytes, settings.max_storage_bytes);
     usage_line(&mut out, "memory", memory.bytes, Some(settings.max_memory_bytes));
     usage_line(&mut out, "worlds", durable.worlds + memory.worlds, None);
+    for (prefix, used, quota) in engine.quotas() {
+        usage_line(&mut out, &format!("{prefix}*"), used, Some(quota));
+    }
     out
 }
 

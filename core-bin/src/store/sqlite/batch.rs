@@ -121,6 +121,7 @@ impl Transaction<'_> {
             self.expire(op, write, &expired)?;
         }
         judge(op, current.as_deref(), self.row.bytes, self.limits)?;
+        self.rules.quotas.judge(op, current.as_deref(), &self.row.shares, false)?;
         match (&op.verb, current) {
             (Verb::Put { body, content_type, headers }, current) => {
                 self.put(op, write, current, body, content_type, headers)
@@ -345,7 +346,9 @@ impl Transaction<'_> {
     }
 
     fn count(&mut self, old: Option<&Head>, head: &Head) {
-        self.row.bytes = (self.row.bytes + head.size).saturating_sub(old.map_or(0, |old| old.size));
+        let before = old.map_or(0, |old| old.size);
+        self.row.bytes = (self.row.bytes + head.size).saturating_sub(before);
+        self.rules.quotas.count(&mut self.row.shares, &head.path, before, head.size);
         if old.is_none() && !head.path.is_ledger() {
             self.row.worlds += 1;
         }
@@ -402,6 +405,7 @@ impl Transaction<'_> {
         // The chain may be long and the body large: both are freed later, in bounded turns.
         self.discard(TRASH_CHAIN, old.row.id)?;
         self.row.bytes = self.row.bytes.saturating_sub(old.size);
+        self.rules.quotas.count(&mut self.row.shares, &old.path, old.size, 0);
         self.row.worlds = self.row.worlds.saturating_sub(1);
         self.heads.insert(op.path.clone(), None);
         Ok(Done { created: false, seq, tag: None })

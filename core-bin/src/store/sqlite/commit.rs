@@ -150,6 +150,10 @@ impl SqliteStore {
         numbers.allow(writer.row.high_water);
         self.worlds.store(writer.row.worlds, Relaxed);
         self.bytes.store(writer.row.bytes, Relaxed);
+        if !self.rules.quotas.is_empty() {
+            let mut shares = self.shares.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            shares.clone_from(&writer.row.shares);
+        }
         for (path, head) in &heads {
             self.cache.replace(path, head.as_ref());
         }

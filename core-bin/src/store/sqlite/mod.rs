@@ -42,6 +42,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::judge::Limits;
+use super::quota::{Quotas, Shares};
 use super::rules::Rules;
 use super::{
     At, Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, StoreError,
@@ -75,6 +76,7 @@ pub struct SqliteStore {
     rules: Rules,
     worlds: AtomicU64,
     bytes: AtomicU64,
+    shares: Mutex<Shares>,
     /// Pages in the WAL after the newest commit.
     wal_pages: Arc<AtomicU64>,
     halt: Arc<Halt>,
@@ -123,7 +125,9 @@ impl SqliteStore {
         import::on_start(options.data_dir, &ring, &options.announce)?;
         let file = options.data_dir.join(FILE);
         let key = ring.current().clone();
-        let (mut db, row) = schema::open(&file, &key)?;
+        let (mut db, mut row) = schema::open(&file, &key)?;
+        row.shares = rows::shares(&db, &options.rules.quotas)
+            .map_err(|e| format!("{}: {e}", file.display()))?;
         // Only a checkpoint that succeeded lets the WAL go, in `close` (see `wal`).
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
             .map_err(|e| e.to_string())?;
@@ -148,6 +152,7 @@ impl SqliteStore {
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
+            shares: Mutex::new(row.shares.clone()),
             wal_pages,
             halt,
             checkpointing: Mutex::default(),
@@ -230,6 +235,16 @@ impl SqliteStore {
     /// Bytes of an object from `at` to the end of a piece; none behind its end.
     pub fn piece(&self, object: &Object, at: u64) -> Result<Option<Bytes>, StoreError> {
         self.readers.with(|db| objects::read(db, object.id, at))
+    }
+
+    /// The quota of the whole disk, and those per prefix.
+    pub fn quotas(&self) -> (Option<u64>, &Quotas) {
+        (self.limits.quota, &self.rules.quotas)
+    }
+
+    /// What is used of each quota.
+    pub fn shares(&self) -> Shares {
+        self.shares.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// Up to which number the log was pruned; 0 when it never was.

@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use crate::audit::keys::AuditKey;
 use crate::audit::log::genesis;
 use crate::store::now_us;
+use crate::store::quota::Shares;
 
 /// "Elst" in the file's header: SQLite's application_id.
 const APPLICATION_ID: i64 = 0x456c_7374;
@@ -101,6 +102,8 @@ pub struct StoreRow {
     pub worlds: u64,
     pub bytes: u64,
     pub next_row: i64,
+    /// What is used of each quota: counted at the start, not written.
+    pub shares: Shares,
 }
 
 /// Opens the database for its writer; lays it when it is new.
@@ -201,6 +204,7 @@ pub fn read_row(db: &Connection) -> rusqlite::Result<StoreRow> {
             worlds: r.get::<_, i64>(4)? as u64,
             bytes: r.get::<_, i64>(5)? as u64,
             next_row: r.get(6)?,
+            shares: Shares::default(),
         })
     })
 }
