@@ -224,6 +224,7 @@ impl Works {
         }
         *looked = Instant::now();
         self.hub.settle(self.memory.expire(&self.numbers, now_us(), EXPIRED));
+        self.hub.settle(self.store.prune_log(&self.numbers));
         let due = self.store.expired(now_us(), EXPIRED).unwrap_or_default();
         for page in due.chunks(BATCH_OPS) {
             let writes: Vec<Write> = page.iter().map(expiry).collect();
@@ -231,6 +232,15 @@ impl Works {
             self.hub.settle(batch.numbers);
             self.store.mark_trash();
         }
+    }
+
+    /// Whether a write may leave pieces or rows that nothing names any more.
+    fn frees(&self, write: &Write) -> bool {
+        let appends = self.store.bounds_history();
+        write.ops.iter().any(|op| match op.verb {
+            Verb::Append { .. } => appends,
+            _ => matches!(op.verb, Verb::Put { .. }) || op.verb.removes(),
+        })
     }
 
     fn stage(&self, stage: Stage) {
@@ -328,7 +338,7 @@ impl Works {
             });
         }
         self.hub.settle(numbers);
-        if batch.fate == Fate::Committed && jobs.iter().any(|job| frees(&job.write)) {
+        if batch.fate == Fate::Committed && jobs.iter().any(|job| self.frees(&job.write)) {
             self.store.mark_trash();
         }
         for (job, done) in jobs.into_iter().zip(answers) {
@@ -406,11 +416,6 @@ fn known(write: &Write, done: &[Done]) -> Vec<(usize, Done)> {
         .filter(|((_, op), _)| !op.verb.removes())
         .map(|((place, _), done)| (place, done.clone()))
         .collect()
-}
-
-/// Whether a write may leave pieces or rows that nothing names any more.
-fn frees(write: &Write) -> bool {
-    write.ops.iter().any(|op| matches!(op.verb, Verb::Put { .. }) || op.verb.removes())
 }
 
 fn answer(job: Job, done: Answer) {

@@ -308,6 +308,11 @@ impl Engine {
         self.0.memory.usage()
     }
 
+    /// Bytes of kept versions, and rows of the log.
+    pub async fn kept(&self) -> Result<(u64, u64), Refusal> {
+        self.blocking(|inner| inner.store.kept()).await
+    }
+
     /// Each quota per prefix: the prefix, what is used of it, and its bytes.
     pub fn quotas(&self) -> Vec<(String, u64, u64)> {
         let (durable, memory) = (self.0.store.shares(), self.0.memory.shares());

@@ -15,6 +15,10 @@ pub struct Rules {
     history: Vec<(Pattern, Limit)>,
     lifetime: Vec<(Pattern, i64)>,
     pub quotas: Quotas,
+    /// What all kept versions may take, in bytes.
+    pub max_history: Option<u64>,
+    /// How many rows of the log are kept.
+    pub max_log: Option<u64>,
 }
 
 /// One bound on what is kept.

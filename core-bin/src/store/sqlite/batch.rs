@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::events::Draft;
 use super::objects::{self, Objects};
-use super::rows;
 use super::schema::StoreRow;
+use super::{bounds, rows};
 use crate::audit::keys::AuditKey;
 use crate::audit::log::LogKind;
 use crate::path::WorldPath;
@@ -63,6 +63,8 @@ pub struct Transaction<'a> {
     pub row: StoreRow,
     /// Worlds as they will be; none where one is gone.
     pub heads: HashMap<WorldPath, Option<Arc<Head>>>,
+    /// Rows that were added to the log.
+    pub logged: u64,
     /// Every number taken, with its event.
     pub taken: Vec<(u64, Option<Event>)>,
     /// Whether a world is known without asking the database.
@@ -75,6 +77,7 @@ impl Transaction<'_> {
         if let Some(done) = self.answered(write)? {
             return Ok(done);
         }
+        let logged = self.logged;
         let kept = (write.ops.len() > 1).then(|| (self.row.clone(), self.heads.clone()));
         if kept.is_some() {
             self.db.execute_batch("SAVEPOINT w")?;
@@ -94,7 +97,7 @@ impl Transaction<'_> {
                     *event = None;
                 }
                 if let Some((row, heads)) = kept {
-                    (self.row, self.heads) = (row, heads);
+                    (self.row, self.heads, self.logged) = (row, heads, logged);
                     self.db.execute_batch("ROLLBACK TO w; RELEASE w")?;
                     return Err(stop);
                 }
@@ -430,6 +433,9 @@ impl Transaction<'_> {
 
     /// Writes the store's row: the last statement before COMMIT.
     pub fn seal(&self) -> rusqlite::Result<()> {
+        if self.logged > 0 {
+            bounds::logged(self.db, self.logged)?;
+        }
         self.db
             .prepare_cached(
                 "UPDATE store SET high_water = ?1, seq = ?2, mac = ?3, worlds = ?4, bytes = ?5, \

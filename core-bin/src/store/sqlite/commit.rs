@@ -103,6 +103,7 @@ impl SqliteStore {
             now_us: now_us(),
             row: writer.row.clone(),
             heads: HashMap::new(),
+            logged: 0,
             taken: vec![],
             cached: &cached,
         };

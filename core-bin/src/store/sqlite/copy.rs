@@ -43,7 +43,7 @@ impl SqliteStore {
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
             key: ring.current().clone(),
             keys,
-            pruned_to: pruned.map_or(0, |cut| cut.seq),
+            pruned_to: AtomicU64::new(pruned.map_or(0, |cut| cut.seq)),
             rules: options.rules.clone(),
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),

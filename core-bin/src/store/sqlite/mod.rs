@@ -3,6 +3,7 @@
 mod answers;
 pub mod backup;
 mod batch;
+mod bounds;
 mod cache;
 pub mod check;
 mod commit;
@@ -72,7 +73,7 @@ pub struct SqliteStore {
     keys: KeyTable,
     limits: Limits,
     /// Rows of the log up to this number were pruned.
-    pruned_to: u64,
+    pruned_to: AtomicU64,
     rules: Rules,
     worlds: AtomicU64,
     bytes: AtomicU64,
@@ -147,7 +148,7 @@ impl SqliteStore {
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
             key,
             keys,
-            pruned_to: pruned.map_or(0, |cut| cut.seq),
+            pruned_to: AtomicU64::new(pruned.map_or(0, |cut| cut.seq)),
             rules: options.rules.clone(),
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),
@@ -249,7 +250,7 @@ impl SqliteStore {
 
     /// Up to which number the log was pruned; 0 when it never was.
     pub fn pruned_to(&self) -> u64 {
-        self.pruned_to
+        self.pruned_to.load(Relaxed)
     }
 
     /// The store's keys, as far as the keyring has them.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, ffi, params};
 
 use super::batch::{TRASH_CHAIN, TRASH_ERASED, TRASH_OBJECT};
 use super::trouble::{Trouble, trouble};
-use super::{SqliteStore, history, objects};
+use super::{SqliteStore, bounds, history, objects};
 use crate::store::{Refusal, now_us};
 
 /// Rows and pieces that one turn frees: 1 MiB of pieces at the most.
@@ -100,7 +100,8 @@ impl SqliteStore {
             more = free_chain(db)?
                 | free_object(db, objects)?
                 | forget_answers(db)?
-                | history::forget_old(db, now_us())?;
+                | history::forget_old(db, now_us())?
+                | bounds::forget_surplus(db, self.rules.max_history)?;
             left = db.query_row("SELECT count(*) FROM trash", [], |row| row.get(0))?;
             db.execute_batch("PRAGMA incremental_vacuum(64)")?;
             // On a full disk every free page goes back to it; else some are worth keeping.
