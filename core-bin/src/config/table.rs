@@ -97,11 +97,32 @@ pub const SETTINGS: &[Setting] = &[
         "all bodies on disk; 0 is unlimited",
     ),
     plain(
+        "quota",
+        "ELASTIK_QUOTA",
+        "none",
+        "rules",
+        "what all bodies under a prefix may take together: PREFIX*=10MiB, by commas",
+    ),
+    plain(
         "history",
         "ELASTIK_HISTORY",
         "none kept",
         "rules",
         "old versions to keep: PATTERN=20, =30d or =10MiB, by commas; several limits all hold",
+    ),
+    plain(
+        "max-history-bytes",
+        "ELASTIK_MAX_HISTORY_BYTES",
+        "unlimited",
+        "bytes",
+        "all old versions together, the oldest go first; 0 is unlimited",
+    ),
+    plain(
+        "max-log-rows",
+        "ELASTIK_MAX_LOG_ROWS",
+        "unlimited",
+        "count",
+        "rows of the log to keep; it is pruned (audited) when it has a tenth more; 0 is unlimited",
     ),
     plain(
         "lifetime",

@@ -225,6 +225,7 @@ impl Works {
         *looked = Instant::now();
         self.store.look_for_old();
         self.hub.settle(self.memory.expire(&self.numbers, now_us(), EXPIRED));
+        self.hub.settle(self.store.prune_log(&self.numbers));
         let due = self.store.expired(now_us(), EXPIRED).unwrap_or_default();
         for page in due.chunks(BATCH_OPS) {
             let writes: Vec<Write> = page.iter().map(expiry).collect();

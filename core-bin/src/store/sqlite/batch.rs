@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::answers::Known;
 use super::events::Draft;
 use super::objects::{self, Objects};
-use super::rows;
 use super::schema::StoreRow;
+use super::{bounds, rows};
 use crate::audit::keys::AuditKey;
 use crate::audit::log::LogKind;
 use crate::path::WorldPath;
@@ -64,6 +64,8 @@ pub struct Transaction<'a> {
     pub row: StoreRow,
     /// Worlds as they will be; none where one is gone.
     pub heads: HashMap<WorldPath, Option<Arc<Head>>>,
+    /// Rows that were added to the log.
+    pub logged: u64,
     /// Every number taken, with its event.
     pub taken: Vec<(u64, Option<Event>)>,
     pub known: &'a Known,
@@ -81,6 +83,7 @@ impl Transaction<'_> {
         if let Some(done) = self.answered(write)? {
             return Ok(done);
         }
+        let logged = self.logged;
         let kept = (write.ops.len() > 1).then(|| (self.row.clone(), self.heads.clone()));
         if kept.is_some() {
             self.db.execute_batch("SAVEPOINT w")?;
@@ -100,7 +103,7 @@ impl Transaction<'_> {
                     *event = None;
                 }
                 if let Some((row, heads)) = kept {
-                    (self.row, self.heads) = (row, heads);
+                    (self.row, self.heads, self.logged) = (row, heads, logged);
                     self.db.execute_batch("ROLLBACK TO w; RELEASE w")?;
                     return Err(stop);
                 }
@@ -127,6 +130,7 @@ impl Transaction<'_> {
             self.expire(op, write, &expired)?;
         }
         judge(op, current.as_deref(), self.row.bytes, self.limits)?;
+        self.rules.quotas.judge(op, current.as_deref(), &self.row.shares, false)?;
         match (&op.verb, current) {
             (Verb::Put { body, content_type, headers }, current) => {
                 self.put(op, write, current, body, content_type, headers)
@@ -352,7 +356,9 @@ impl Transaction<'_> {
     }
 
     fn count(&mut self, old: Option<&Head>, head: &Head) {
-        self.row.bytes = (self.row.bytes + head.size).saturating_sub(old.map_or(0, |old| old.size));
+        let before = old.map_or(0, |old| old.size);
+        self.row.bytes = (self.row.bytes + head.size).saturating_sub(before);
+        self.rules.quotas.count(&mut self.row.shares, &head.path, before, head.size);
         if old.is_none() && !head.path.is_ledger() {
             self.row.worlds += 1;
         }
@@ -409,6 +415,7 @@ impl Transaction<'_> {
         // The chain may be long and the body large: both are freed later, in bounded turns.
         self.discard(TRASH_CHAIN, old.row.id)?;
         self.row.bytes = self.row.bytes.saturating_sub(old.size);
+        self.rules.quotas.count(&mut self.row.shares, &old.path, old.size, 0);
         self.row.worlds = self.row.worlds.saturating_sub(1);
         self.heads.insert(op.path.clone(), None);
         Ok(Done { created: false, seq, tag: None })
@@ -433,6 +440,9 @@ impl Transaction<'_> {
 
     /// Writes the store's row: the last statement before COMMIT.
     pub fn seal(&self) -> rusqlite::Result<()> {
+        if self.logged > 0 {
+            bounds::logged(self.db, self.logged)?;
+        }
         self.db
             .prepare_cached(
                 "UPDATE store SET high_water = ?1, seq = ?2, mac = ?3, worlds = ?4, bytes = ?5, \

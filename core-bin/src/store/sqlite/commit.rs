@@ -103,6 +103,7 @@ impl SqliteStore {
             now_us: now_us(),
             row: writer.row.clone(),
             heads: HashMap::new(),
+            logged: 0,
             taken: vec![],
             known: &self.known,
             keyed: HashMap::new(),
@@ -155,6 +156,10 @@ impl SqliteStore {
         numbers.allow(writer.row.high_water);
         self.worlds.store(writer.row.worlds, Relaxed);
         self.bytes.store(writer.row.bytes, Relaxed);
+        if !self.rules.quotas.is_empty() {
+            let mut shares = self.shares.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            shares.clone_from(&writer.row.shares);
+        }
         for (path, head) in &heads {
             self.cache.replace(path, head.as_ref());
         }

@@ -7,7 +7,7 @@ use super::cache::HeadCache;
 use super::readers::Readers;
 use super::reserve::Reserve;
 use super::trouble::Halt;
-use super::{FILE, Options, SqliteStore, Writer, pages, prune, schema, sweep};
+use super::{FILE, Options, SqliteStore, Writer, pages, prune, rows, schema, sweep};
 use crate::audit::keys::{KeyTable, Keyring};
 use crate::store::Numbers;
 use crate::store::judge::Limits;
@@ -24,7 +24,8 @@ impl SqliteStore {
         let (db, still) = pages::reading(&file)?;
         schema::check_marks(&db, &file)?;
         let failed = |e: rusqlite::Error| format!("{}: {e}", file.display());
-        let row = schema::read_row(&db).map_err(failed)?;
+        let mut row = schema::read_row(&db).map_err(failed)?;
+        row.shares = rows::shares(&db, &options.rules.quotas).map_err(failed)?;
         let ring = Keyring::new(options.key, options.older_keys);
         schema::check_key(&db, &row, ring.current())?;
         let keys = KeyTable::new(schema::key_rows(&db).map_err(failed)?, &ring);
@@ -43,11 +44,12 @@ impl SqliteStore {
             known: Default::default(),
             key: ring.current().clone(),
             keys,
-            pruned_to: pruned.map_or(0, |cut| cut.seq),
+            pruned_to: AtomicU64::new(pruned.map_or(0, |cut| cut.seq)),
             rules: options.rules.clone(),
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
+            shares: Mutex::new(row.shares.clone()),
             wal_pages: Arc::default(),
             checkpointing: Default::default(),
             halt,

@@ -103,6 +103,7 @@ impl Transaction<'_> {
         row.mac = log::mac(self.key, &row);
         rows::insert_log(self.db, &row)?;
         (self.row.seq, self.row.mac) = (row.seq, row.mac);
+        self.logged += 1;
         Ok(())
     }
 

@@ -49,6 +49,7 @@ impl Transaction<'_> {
                 self.now_us,
                 keep.age_us.map(|age| self.now_us.saturating_add(age)),
             ])?;
+        self.litter |= self.rules.max_history.is_some();
         // The version that has just been replaced is still the world's row: its object is in use.
         let in_use = object.filter(|_| object_lives_on);
         for (seq, object) in surplus(self.db, old.path.as_str(), &keep)? {
@@ -174,6 +175,25 @@ pub fn forget_old(db: &Connection, now_us: i64) -> rusqlite::Result<bool> {
         remove_version(db, *seq, *object)?;
     }
     Ok(found.len() as i64 == TRIMMED)
+}
+
+/// Removes the oldest versions until they gave `surplus` bytes; true when there may be more.
+pub fn forget_oldest(db: &Connection, surplus: u64) -> rusqlite::Result<bool> {
+    let mut gone = 0;
+    if surplus > 0 {
+        let found: Vec<(i64, Option<i64>, i64)> = db
+            .prepare_cached("SELECT seq, object, size FROM version ORDER BY seq LIMIT ?1")?
+            .query_map([TRIMMED], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        for (seq, object, size) in found {
+            if gone >= surplus {
+                break;
+            }
+            remove_version(db, seq, object)?;
+            gone += size.max(0) as u64;
+        }
+    }
+    Ok(gone > 0 && gone < surplus)
 }
 
 /// Kept versions of a path, newest first, those before number `before`.

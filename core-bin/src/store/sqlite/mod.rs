@@ -3,6 +3,7 @@
 mod answers;
 pub mod backup;
 mod batch;
+mod bounds;
 mod cache;
 pub mod check;
 mod commit;
@@ -42,6 +43,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::judge::Limits;
+use super::quota::{Quotas, Shares};
 use super::rules::Rules;
 use super::{
     At, Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, StoreError,
@@ -73,10 +75,11 @@ pub struct SqliteStore {
     keys: KeyTable,
     limits: Limits,
     /// Rows of the log up to this number were pruned.
-    pruned_to: u64,
+    pruned_to: AtomicU64,
     rules: Rules,
     worlds: AtomicU64,
     bytes: AtomicU64,
+    shares: Mutex<Shares>,
     /// Pages in the WAL after the newest commit.
     wal_pages: Arc<AtomicU64>,
     halt: Arc<Halt>,
@@ -125,7 +128,9 @@ impl SqliteStore {
         import::on_start(options.data_dir, &ring, &options.announce)?;
         let file = options.data_dir.join(FILE);
         let key = ring.current().clone();
-        let (mut db, row) = schema::open(&file, &key)?;
+        let (mut db, mut row) = schema::open(&file, &key)?;
+        row.shares = rows::shares(&db, &options.rules.quotas)
+            .map_err(|e| format!("{}: {e}", file.display()))?;
         // Only a checkpoint that succeeded lets the WAL go, in `close` (see `wal`).
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
             .map_err(|e| e.to_string())?;
@@ -146,11 +151,12 @@ impl SqliteStore {
             known: Known::read(&db).map_err(|e| e.to_string())?,
             key,
             keys,
-            pruned_to: pruned.map_or(0, |cut| cut.seq),
+            pruned_to: AtomicU64::new(pruned.map_or(0, |cut| cut.seq)),
             rules: options.rules.clone(),
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
+            shares: Mutex::new(row.shares.clone()),
             wal_pages,
             halt,
             checkpointing: Mutex::default(),
@@ -240,9 +246,19 @@ impl SqliteStore {
         self.readers.with(|db| objects::read(db, object.id, at))
     }
 
+    /// The quota of the whole disk, and those per prefix.
+    pub fn quotas(&self) -> (Option<u64>, &Quotas) {
+        (self.limits.quota, &self.rules.quotas)
+    }
+
+    /// What is used of each quota.
+    pub fn shares(&self) -> Shares {
+        self.shares.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
     /// Up to which number the log was pruned; 0 when it never was.
     pub fn pruned_to(&self) -> u64 {
-        self.pruned_to
+        self.pruned_to.load(Relaxed)
     }
 
     /// The store's keys, as far as the keyring has them.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, ffi, params};
 
 use super::batch::{TRASH_CHAIN, TRASH_ERASED, TRASH_OBJECT};
 use super::trouble::{Trouble, trouble};
-use super::{SqliteStore, answers, history, objects};
+use super::{SqliteStore, answers, bounds, history, objects};
 use crate::store::{Refusal, now_us};
 
 /// Rows and pieces that one turn frees: 1 MiB of pieces at the most.
@@ -103,7 +103,8 @@ impl SqliteStore {
             more = free_chain(db)?
                 | free_object(db, objects)?
                 | self.known.forget(db, TURN_ROWS as usize)?
-                | history::forget_old(db, now_us())?;
+                | history::forget_old(db, now_us())?
+                | bounds::forget_surplus(db, self.rules.max_history)?;
             left =
                 db.prepare_cached("SELECT count(*) FROM trash")?.query_row([], |row| row.get(0))?;
             db.execute_batch("PRAGMA incremental_vacuum(64)")?;
