@@ -161,13 +161,14 @@ impl Door {
 async fn answer(door: &Arc<Door>, peer: Option<SocketAddr>, request: Request<Incoming>) -> Reply {
     let started = Instant::now();
     let id = door.requests.fetch_add(1, Ordering::Relaxed) + 1;
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let line = door.log.as_ref().map(|log| log.begin(id, peer, &parts, &door.identify(&parts)));
     let granted = door.origins.grant(&parts.headers);
     let method = meter::index(&parts.method);
-    let mut reply = match dispatch(door, &parts, body).await {
+    let mut reply = match dispatch(door, &parts, &mut body).await {
         Ok(reply) | Err(reply) => reply,
     };
+    take::discard(door, &parts.headers, body);
     let elapsed = started.elapsed();
     reply::finish(&mut reply, id, elapsed);
     cors::mark(&mut reply, &door.origins, granted);
@@ -179,7 +180,7 @@ async fn answer(door: &Arc<Door>, peer: Option<SocketAddr>, request: Request<Inc
 }
 
 /// Finds the route and the verb; an `Err` is an answer too, reached early.
-async fn dispatch(door: &Arc<Door>, parts: &Parts, body: Incoming) -> Result<Reply, Reply> {
+async fn dispatch(door: &Arc<Door>, parts: &Parts, body: &mut Incoming) -> Result<Reply, Reply> {
     let route = Route::of(parts.uri.path());
     let allow = route.allow();
     if parts.method == Method::OPTIONS {

@@ -24,7 +24,7 @@ pub async fn answer(
     door: &Arc<Door>,
     parts: &Parts,
     encoded: &str,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Reply, Reply> {
     let path = route::world(encoded).map_err(reply::bad_path)?;
     match parts.method {
@@ -121,22 +121,19 @@ async fn write(
     door: &Arc<Door>,
     parts: &Parts,
     path: WorldPath,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Reply, Reply> {
-    let who = match door.admit(parts, Action::Write(&path)) {
-        Ok(who) => who,
-        Err(reply) => return Err(take::discard(door, parts, body, reply)),
-    };
+    let who = door.admit(parts, Action::Write(&path))?;
     let caller = key::caller(parts, &who)?;
     lifetime(&parts.headers)?;
     let mut conditions = conditional::of_write(&parts.headers);
     let verb = if parts.method == Method::PUT {
-        let body = take::take(door, parts, &path, body).await?;
+        let body = take::take(door, &path, body).await?;
         let content_type = headers::content_type(&parts.headers).into();
         Verb::Put { body, content_type, headers: door.policy.kept(&parts.headers) }
     } else {
         conditions.offset = offset(&parts.headers)?;
-        Verb::Append { body: take::take(door, parts, &path, body).await? }
+        Verb::Append { body: take::take(door, &path, body).await? }
     };
     let done = commit(door, caller, path.clone(), verb, conditions).await?;
     let replaced = StatusCode::OK;

@@ -83,13 +83,14 @@ fn size(op: &Op, current: Option<&Head>, used: u64, limits: &Limits) -> Result<(
     }
     // What does not grow always fits, so that a full store can be tidied up.
     let Some(quota) = limits.quota.filter(|_| new > old) else { return Ok(()) };
-    if used - old.min(used) + new <= quota {
+    let after = used - old.min(used) + new;
+    if after <= quota {
         return Ok(());
     }
     if limits.memory {
         return Err(Refusal::MemoryFull { quota });
     }
-    Err(Refusal::StorageFull { used, quota, needed: new - old })
+    Err(Refusal::StorageFull { used, quota, needed: after - quota })
 }
 
 fn seconds(head: &Head) -> i64 {
