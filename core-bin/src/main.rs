@@ -183,6 +183,7 @@ fn door_options(config: &Config, tokens: Tokens) -> Options {
         deny_headers: config.deny_headers.clone(),
         cors_origins: config.cors_origins.clone(),
         content_security_policy: config.content_security_policy.clone(),
+        compress: config.compress,
         body_timeout: config.body_timeout,
         heartbeat: config.heartbeat,
         max_listen_connections: config.max_listen_connections,

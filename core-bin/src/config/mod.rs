@@ -85,6 +85,7 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Empty is none.
     pub content_security_policy: String,
+    pub compress: bool,
     /// Bytes.
     pub min_free: Option<u64>,
     pub access_log: bool,
@@ -189,6 +190,7 @@ impl Reader<'_> {
             tls: self.tls()?,
             tokens_file: self.path("tokens-file")?,
             content_security_policy: self.policy()?,
+            compress: self.switch("compress")?,
             cors_origins: values::list(self.given("cors-origins")?.as_ref()),
             min_free: Some(self.bytes("min-free", 64 << 20)?).filter(|bytes| *bytes > 0),
             access_log: self.switch("access-log")? || self.switch("trace-pipeline")?,

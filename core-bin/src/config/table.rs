@@ -277,6 +277,7 @@ pub const SETTINGS: &[Setting] = &[
         "text",
         "for HTML and SVG worlds that bring none of their own; empty is none",
     ),
+    switch("compress", "ELASTIK_COMPRESS", "gzip text for clients that accept it"),
     plain(
         "min-free",
         "ELASTIK_MIN_FREE",

@@ -59,7 +59,8 @@ impl Reservation {
                 for account in &accounts[..at] {
                     self.coming.0[account.place].fetch_sub(more, SeqCst);
                 }
-                return Err(full(*used, *quota, needed, false));
+                let coming = self.coming.0[*place].load(SeqCst);
+                return Err(full(*used, *quota, used + coming + more, false));
             }
         }
         self.taken += more;

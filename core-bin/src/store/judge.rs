@@ -77,10 +77,9 @@ fn size(op: &Op, current: Option<&Head>, used: u64, limits: &Limits) -> Result<(
     if new > limits.max_world {
         return Err(Refusal::TooLarge { max: limits.max_world });
     }
+    let after = used - old.min(used) + new;
     match limits.quota {
-        Some(quota) if new > old && used - old.min(used) + new > quota => {
-            Err(full(used, quota, new - old, limits.memory))
-        }
+        Some(quota) if new > old && after > quota => Err(full(used, quota, after, limits.memory)),
         _ => Ok(()),
     }
 }

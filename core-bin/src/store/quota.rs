@@ -75,20 +75,21 @@ impl Quotas {
         let Some((old, new)) = grows(op, current) else { return Ok(()) };
         for (place, &Quota { bytes: quota, .. }) in self.of(&op.path) {
             let used = shares.0.get(place).copied().unwrap_or(0);
-            if used - old.min(used) + new > quota {
-                return Err(full(used, quota, new - old, memory));
+            let after = used - old.min(used) + new;
+            if after > quota {
+                return Err(full(used, quota, after, memory));
             }
         }
         Ok(())
     }
 }
 
-/// Memory and storage say different things when they are full.
-pub fn full(used: u64, quota: u64, needed: u64, memory: bool) -> Refusal {
+/// Memory and storage say different things when they are full; needed is what is missing.
+pub fn full(used: u64, quota: u64, after: u64, memory: bool) -> Refusal {
     if memory {
         Refusal::MemoryFull { quota }
     } else {
-        Refusal::StorageFull { used, quota, needed }
+        Refusal::StorageFull { used, quota, needed: after.saturating_sub(quota) }
     }
 }
 
