@@ -6,6 +6,7 @@
 //!     layer                     duplicates, acknowledgements, retransmission (no socket, no clock)
 //!     discovery                 questions to a group of nodes
 //!     observers                 who is told what (RFC 7641)
+//!     oscore                    requests and answers that are sealed (RFC 8613)
 //!     verbs → read, write       a request becomes a verb of the engine (blocks: RFC 7959)
 //!       codec, option, block, format, reply     bytes and numbers, pure
 //! ```
@@ -23,6 +24,7 @@ mod layer;
 mod links;
 mod observers;
 mod option;
+mod oscore;
 mod pins;
 mod read;
 mod reply;
@@ -32,6 +34,7 @@ mod tell;
 mod uploads;
 mod verbs;
 mod watch;
+mod work;
 mod write;
 
 use std::net::SocketAddr;
@@ -49,6 +52,8 @@ use echo::Echo;
 pub use endpoint::{Running, start};
 pub use keys::Keys;
 pub use layer::Timing;
+pub use oscore::Oscore;
+use oscore::Shield;
 use pins::Pins;
 use reply::Reply;
 use request::Request;
@@ -69,6 +74,8 @@ pub struct Options {
     pub observer_check: Duration,
     /// Interfaces whose groups are joined, to be discovered there.
     pub multicast: Vec<String>,
+    /// Whose requests can be opened (RFC 8613).
+    pub oscore: Option<Arc<Oscore>>,
 }
 
 /// What a peer shows of itself.
@@ -78,6 +85,16 @@ pub struct Proof {
     pub credential: Option<Bytes>,
     /// Whose key protects what it sends.
     pub key: Option<Arc<Identity>>,
+    /// What its answers are sealed with.
+    pub shield: Option<Arc<Shield>>,
+}
+
+/// What a request came in, besides its datagram.
+#[derive(Clone, Default)]
+pub struct Wrapped {
+    /// Whose key it was.
+    pub key: Option<Arc<Identity>>,
+    pub shield: Option<Arc<Shield>>,
 }
 
 /// What all requests share.
@@ -142,10 +159,10 @@ impl Door {
         request: Request,
         peer: SocketAddr,
         datagram: Bytes,
-        key: Option<Arc<Identity>>,
+        Wrapped { key, shield }: Wrapped,
     ) -> Result<Call, Reply> {
         let local = is_local(peer) || key.is_some();
-        let proof = Proof { credential: request.credential.clone(), key };
+        let proof = Proof { credential: request.credential.clone(), key, shield };
         let who = match &request.credential {
             Some(_) if !local && !self.options.plain_tokens => {
                 let line = "unauthorized: a token in the clear is taken from this machine only\n";
