@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::Wrapped;
 use super::codec::{Code, Kind, Message};
 use super::endpoint::{Endpoint, Wants};
 use super::layer::{Inbound, Timing};
@@ -20,8 +21,10 @@ pub fn asked(endpoint: &mut Endpoint, peer: SocketAddr, datagram: &Bytes) {
     // What the layer has to say, as that it has no room, is said to nobody here.
     endpoint.out.truncate(sent);
     let Some(Inbound::Request(_, ticket)) = inbound else { return };
-    let wants = Wants { no_response: request.no_response, quiet: true };
-    let Ok(call) = endpoint.door.admit(Code::GET, request, peer, datagram.clone(), None) else {
+    let wants = Wants { no_response: request.no_response, quiet: true, shield: None };
+    let Ok(call) =
+        endpoint.door.admit(Code::GET, request, peer, datagram.clone(), Wrapped::default())
+    else {
         return endpoint.layer.answer(now, &ticket, None, &mut endpoint.out);
     };
     let (door, leisure) = (endpoint.door.clone(), leisure(&endpoint.door.options.timing));

@@ -41,6 +41,9 @@ async fn dispatch(door: &Door, call: &Call) -> Result<Outcome, Reply> {
     ) {
         return Err(reply::method_not_allowed());
     }
+    if let Some(challenge) = call.proof.shield.as_ref().and_then(|shield| shield.challenge()) {
+        return write::done_before(door, call).await.map(Outcome::from).ok_or(challenge);
+    }
     let path = &call.request.path;
     if path.odd {
         return Err(reply::bad_path());

@@ -21,6 +21,8 @@ pub struct Coap {
     /// The keys of boards, and the port where they are asked for.
     pub psk_file: Option<PathBuf>,
     pub secure_port: u16,
+    /// The security contexts of boards.
+    pub oscore_file: Option<PathBuf>,
     /// Interfaces where it may be discovered.
     pub multicast: Vec<String>,
 }
@@ -54,6 +56,7 @@ impl Reader<'_> {
             nstart: self.count("coap-nstart", 1)?,
             observer_check: positive(self.seconds("coap-observer-check", 86_400)?, 86_400 * second),
             psk_file: self.given("coap-psk-file")?.map(|given| given.text.into()),
+            oscore_file: self.given("coap-oscore-file")?.map(|given| given.text.into()),
             multicast: multicast.map(str::to_owned).collect(),
             secure_port: values::port(self.given("coaps-port")?.as_ref(), 5684)?,
         }))

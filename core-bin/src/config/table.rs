@@ -363,6 +363,13 @@ pub const SETTINGS: &[Setting] = &[
         "UDP port for coaps, with a key file",
     ),
     plain(
+        "coap-oscore-file",
+        "ELASTIK_COAP_OSCORE_FILE",
+        "no OSCORE",
+        "path",
+        "contexts of boards, each line: name tier client=ID server=ID secret=KEY [worlds=PATTERN]",
+    ),
+    plain(
         "coap-multicast",
         "ELASTIK_COAP_MULTICAST",
         "no multicast",
