@@ -10,7 +10,15 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from elastik import paths
-from elastik.errors import ElastikError, NotFound, TimedOut, Unreachable, Unsupported, error_for
+from elastik.errors import (
+    ElastikError,
+    NotFound,
+    NotOverCoap,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+    error_for,
+)
 from elastik.events import SILENCE_S, Event, FrameParser, with_body
 from elastik.headers import reject_wire_headers
 from elastik.history import version_target
@@ -72,6 +80,8 @@ class Verbs:
             return self._session
         parts = urlsplit(self.url)
         self._base = self.url
+        if parts.scheme == "coap":
+            raise NotOverCoap(self.url, "the asyncio client")
         connector: Any = None
         if parts.scheme == "http+unix":
             connector = self._aiohttp.UnixConnector(path=unquote(parts.netloc) or parts.path)

@@ -179,7 +179,9 @@ class CoapClient:
         except (ConnectionError, TimeoutError) as failure:
             raise self._no_answer(failure, wait) from None
 
-    def observe(self, path: str, *, token: str | bytes | None = None) -> Observation:
+    def observe(
+        self, path: str, *, token: str | bytes | None = None, retry: int | None = None
+    ) -> Observation:
         """The value now, and again whenever it changes (RFC 7641): iterate, and close.
 
         >>> with CoapClient().observe("sensor/temp") as values:  # doctest: +SKIP
@@ -187,13 +189,13 @@ class CoapClient:
         ...         print(response.payload)
 
         It runs on aiocoap, which ``pip install 'elastik[coap]'`` brings: Unsupported without it.
-        An observation goes on by itself when the server was away; it ends with `close`, with the
-        resource (NotFound), or with any other refusal of the server.
+        An observation goes on by itself when the server was away (`retry`: so often in a row); it
+        ends with `close`, with the resource (NotFound), or with any other refusal of the server.
         """
         from elastik.coap.observing import Observation
 
         sent = self._message(messages.GET, path, token, (), b"")
-        return Observation(self.host, self.port, sent)
+        return Observation(self.host, self.port, sent, retry=retry)
 
     # -- shared --------------------------------------------------------------------------------
 
