@@ -38,6 +38,9 @@ def examine(session: Session) -> Iterator[dict[str, str]]:
     yield from _data_dir(session)
     yield _completion()
     yield from _serial_ports()
+    if session.server.url.lower().startswith("coap:"):
+        yield _coap(session)
+        return
     try:
         client = session.client("read", timeout=min(session.timeout, 5.0))
         version = client.request("GET", "/proc/version")
@@ -224,10 +227,12 @@ def _coap(session: Session) -> dict[str, str]:
     import socket
     from urllib.parse import urlsplit
 
-    host = urlsplit(session.server.url).hostname
-    if not host or session.server.url.startswith("http+unix:"):
+    server = urlsplit(session.server.url)
+    if not (host := server.hostname) or server.scheme == "http+unix":
         return finding("coap", "skip", "the server is reached by a Unix socket")
     port = os.environ.get("ELASTIK_COAP_PORT") or "5683"
+    if server.scheme == "coap":
+        port = str(server.port or port)
     where, mid = f"coap://{host}:{port}", os.urandom(2)
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]

@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from elastik.errors import NotOverCoap
+from elastik_cli.exits import Exit, Failure
+
 
 class LazyGroup(click.Group):
     """A group that knows names and one-line help, and imports a verb on demand."""
@@ -63,6 +66,14 @@ class Verb(click.Command):
 
         own = {name for param in self.params for name in param.opts}
         self.params += [param for param in common_options() if not own & set(param.opts)]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; what it would need and CoAP does not have is said by the verb's name."""
+        try:
+            return super().invoke(ctx)
+        except NotOverCoap as error:
+            verb = ctx.command_path.removeprefix("elastik").strip()
+            raise Failure(f"{verb}: {error}", Exit.USAGE) from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)

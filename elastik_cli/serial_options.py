@@ -50,13 +50,13 @@ def exchange(
     session: Any, spec: str, method: str, path: str, wish: dict[str, Any], body: bytes = b""
 ) -> Any:
     """One request to one board; its good answer, or the Failure that it means."""
+    from elastik.coap import formats, messages
     from elastik_cli.exits import Exit, Failure
-    from elastik_cli.serialio import messages
     from elastik_cli.serialio.conversation import refusal
 
     options = messages.path_options(path)
     if kind := wish.get("content_type"):
-        number = messages.format_number(kind)
+        number = formats.number(kind)
         if number is None:
             raise Failure(f"{kind} has no CoAP number", Exit.USAGE)
         options.append((messages.CONTENT_FORMAT, messages.uint(number)))

@@ -72,6 +72,29 @@ SIGTERM, then SIGKILL. A second Ctrl-C does not wait. Under systemd readiness, s
 watchdog are told to $NOTIFY_SOCKET.
 """
 
+COAP = """\
+COAP
+
+With ELASTIK_URL=coap://HOST:PORT, --url or a context's url, these verbs go over CoAP (UDP):
+  put, get, head, post, rm, listen; and edit, diff, plot, which are made of them.
+Every other verb, and what CoAP has nothing for (--range, --at, --gzip, --meta, --purge, rm -r,
+a media type without a number), ends with exit code 2 and says so. Nothing is left out.
+
+Exit codes are the same: 4 nothing there, 5 denied, 6 a precondition, 7 refused, 9 silence
+for --timeout. Bodies of any size go in blocks. An ETag is the first half of HTTP's, and
+--if-match takes either.
+
+listen observes the server's list of links: an event is put or delete, with number and path;
+several changes in a moment are one, and a deletion has no number. A deletion while the
+connection is lost is not told.
+
+A token is sent in the clear, and only to the URL of its own source (elastik help config): one
+that belongs to http://HOST does not go to coap://HOST. A server refuses it from other machines
+unless it was told to take it (ELASTIK_COAP_PLAIN_TOKEN).
+
+`elastik coap` is for any CoAP server: coaps, discover, ping, observe with every value.
+"""
+
 ENVIRONMENT = {
     "ELASTIK_URL": "address of the server",
     "ELASTIK_READ_TOKEN, ELASTIK_READ_TOKEN_FILE": "token for reading, or the file it is in",
@@ -157,6 +180,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "config": ("the config file, contexts and tokens", _config),
     "paths": ("what a path is, and patterns", lambda: PATHS),
     "listen": ("events, and a command for each", lambda: LISTEN),
+    "coap": ("the verbs over CoAP", lambda: COAP),
 }
 
 

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from elastik import paths
-from elastik.errors import ElastikError, TimedOut, Unreachable, error_for
+from elastik.errors import ElastikError, NotOverCoap, TimedOut, Unreachable, error_for
 from elastik.events import SILENCE_S, Event, FrameParser
 from elastik.history import version_target
 from elastik.listening import Listening
@@ -73,6 +73,8 @@ class Verbs:
             return self._session
         parts = urlsplit(self.url)
         self._base = self.url
+        if parts.scheme == "coap":
+            raise NotOverCoap(self.url, "the asyncio client")
         connector: Any = None
         if parts.scheme == "http+unix":
             connector = self._aiohttp.UnixConnector(path=unquote(parts.netloc) or parts.path)
