@@ -8,7 +8,29 @@ from typing import Any
 import click
 
 
-class LazyGroup(click.Group):
+class Paged(click.Command):
+    """A command whose long help page a person reads in a pager."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from elastik_cli.output import Output
+        from elastik_cli.pager import paged
+
+        # Not the session's own: help is there whatever the config file holds.
+        out = Output()
+        with paged(out, not ctx.obj.flags.no_pager):
+            out.text(ctx.get_help() + "\n")
+        ctx.exit()
+
+
+class LazyGroup(Paged, click.Group):
     """A group that knows names and one-line help, and imports a verb on demand."""
 
     def __init__(self, *args: Any, sections: dict[str, dict[str, str]], package: str, **kw: Any):
@@ -54,7 +76,7 @@ class LazyGroup(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
-class Verb(click.Command):
+class Verb(Paged):
     """A command that takes the options every verb has, hidden from its own help page."""
 
     def __init__(self, *args: Any, **kw: Any) -> None:

@@ -76,6 +76,13 @@ def common_options() -> list[click.Option]:
             type=click.Choice(["auto", "always", "never"]),
             help="Colour the answer (auto: on a terminal).",
         ),
+        _common(
+            "--no-pager",
+            is_flag=True,
+            flag_value=True,
+            is_eager=True,
+            help="Print a long diff or help without a pager.",
+        ),
         _common("-q", "--quiet", is_flag=True, flag_value=True, help="Say only errors."),
         _common("-v", "--verbose", count=True, help="Say what is sent; -vv with headers."),
         _common("--debug", is_flag=True, flag_value=True, help="Show the traceback of an error."),

@@ -12,6 +12,7 @@ from elastik.errors import NoAnswer
 from elastik_cli.coapio.asking import Asker, received, refusal
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.feed import Connected, Event, Failed, Lost
+from elastik_cli.handlers import Handler
 from elastik_cli.serialio import messages
 from elastik_cli.serialio.blocks import download
 from elastik_cli.serialio.messages import GET, MAX_AGE, OBSERVE, Message
@@ -205,7 +206,7 @@ def _age(message: Message) -> float:
     return (DEFAULT_MAX_AGE_S if age is None else age) + GRACE_S
 
 
-class Values:
+class Values(Handler):
     """Prints each value on a line of its own, or as JSON."""
 
     def __init__(self, out: Any) -> None:
@@ -219,6 +220,3 @@ class Values:
             self.out.bytes(body.removesuffix(b"\n") + b"\n")
             self.out.flush()
         return True
-
-    def gap(self, gap: Any) -> None:
-        """There are none: only the newest value counts."""
