@@ -13,10 +13,10 @@ import click
 import pytest
 
 from commandline import talking_to
-from realcore import free_port
 from elastik_cli.main import SECTIONS, elastik
 from elastik_cli.topics import TOPICS
 from old_layout import golden
+from realcore import free_port
 
 VERBS = [name for rows in SECTIONS.values() for name in rows]
 # These need a board or a port of their own; their own tests run them.
