@@ -134,6 +134,7 @@ async fn open_coap(
         max_in_flight: settings.max_in_flight,
         max_observers: settings.max_observers,
         observer_check: settings.observer_check,
+        multicast: settings.multicast.clone(),
     };
     let open = async || {
         let door = Arc::new(coap::Door::new(engine.clone(), tokens, options)?);

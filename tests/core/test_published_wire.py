@@ -16,6 +16,8 @@ DIFFERENT = {
         "GET /home/w Range: bytes=5-2",
         "GET /home/w Range: lines=1-2",
         "GET /home/w Range: bytes=0-1,3-4",
+        "HEAD /home/w Range: bytes=2-4",
+        "HEAD /home/w Range: bytes=10-",
     ],
     "conditions": [
         'GET /home/w If-Match: "other"',

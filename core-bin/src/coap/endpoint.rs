@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -23,7 +23,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::verbs::{self, Outcome};
 use super::watch::{State, Target};
-use super::{Door, tell};
+use super::{Door, discovery, sockets, tell};
 use crate::access::Identity;
 use crate::engine::{Refusal, Signal, Subscription};
 
@@ -69,17 +69,12 @@ pub async fn start(
     stopping: &watch::Receiver<bool>,
 ) -> Result<Running, String> {
     let mut running = Running::default();
-    let mut sockets = Vec::new();
-    for host in hosts.split(',').map(str::trim) {
-        let failed = |error: io::Error| format!("bind coap {host}:{port} failed: {error}");
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let socket = UdpSocket::bind((bare, port)).await.map_err(failed)?;
-        running.addresses.push(socket.local_addr().map_err(failed)?);
-        sockets.push(socket);
-    }
-    for socket in sockets {
+    for socket in sockets::bind(hosts, port).await? {
+        running.addresses.push(socket.local_addr().map_err(|error| error.to_string())?);
         let secure = keys.map(|keys| Secure::new(keys.clone())).transpose()?;
-        let endpoint = Endpoint::new(door.clone(), socket, secure)?;
+        let interfaces = if secure.is_none() { &door.options.multicast[..] } else { &[] };
+        let asked = sockets::join(&socket, interfaces)?;
+        let endpoint = Endpoint::new(door.clone(), socket, secure, asked)?;
         running.tasks.push(tokio::spawn(endpoint.run(stopping.clone())));
     }
     Ok(running)
@@ -93,8 +88,10 @@ enum Finished {
 
 /// What of a request still matters when it is answered.
 #[derive(Clone, Copy)]
-struct Wants {
-    no_response: u8,
+pub(super) struct Wants {
+    pub no_response: u8,
+    /// Came to a group: then errors and empty answers are not sent.
+    pub quiet: bool,
 }
 
 pub(super) struct Endpoint {
@@ -118,11 +115,18 @@ pub(super) struct Endpoint {
     finish: mpsc::UnboundedSender<Finished>,
     subscription: Subscription,
     under_way: usize,
+    /// What came to a group of nodes that this one is in.
+    asked: mpsc::Receiver<(SocketAddr, Bytes)>,
     buffer: Box<[u8]>,
 }
 
 impl Endpoint {
-    fn new(door: Arc<Door>, socket: UdpSocket, secure: Option<Secure>) -> Result<Self, String> {
+    fn new(
+        door: Arc<Door>,
+        socket: UdpSocket,
+        secure: Option<Secure>,
+        asked: mpsc::Receiver<(SocketAddr, Bytes)>,
+    ) -> Result<Self, String> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| format!("no random numbers: {error}"))?;
         let limits = Limits { in_flight: door.options.max_in_flight, ..Limits::default() };
@@ -145,6 +149,7 @@ impl Endpoint {
             finish,
             subscription,
             under_way: 0,
+            asked,
             buffer: vec![0; LARGEST].into(),
         })
     }
@@ -164,6 +169,9 @@ impl Endpoint {
                 _ = self.socket.readable() => self.receive(),
                 _ = self.socket.writable(), if !(self.out.is_empty() && self.sealed.is_empty()) => {}
                 Some(finished) = self.finished.recv() => self.take(finished),
+                Some((peer, datagram)) = self.asked.recv() => {
+                    discovery::asked(&mut self, peer, &datagram);
+                }
                 signal = self.subscription.next() => {
                     if !self.heard(signal) {
                         break;
@@ -267,7 +275,7 @@ impl Endpoint {
         if request.observe == Some(1) && code == Code::GET {
             self.observers.remove_token(ticket.peer, ticket.token);
         }
-        let wants = Wants { no_response: request.no_response };
+        let wants = Wants { no_response: request.no_response, quiet: false };
         let length = datagram.len();
         let call = match self.door.admit(code, request, ticket.peer, datagram, key) {
             Ok(call) => call,
@@ -280,21 +288,30 @@ impl Endpoint {
         let work = Box::pin(verbs::answer(door, call));
         match at_once(work) {
             Ok(outcome) => self.respond(now, &ticket, wants, outcome),
-            Err(work) => {
-                self.layer.defer(now, &ticket);
-                self.under_way += 1;
-                let failed = Reply::error(Code::INTERNAL_ERROR, "the handler failed\n");
-                let outcome = Box::new(failed.into());
-                let result = Finished::Request { ticket, wants, outcome };
-                let mut done = Done { result: Some(result), finish: self.finish.clone() };
-                tokio::spawn(async move {
-                    let answered = work.await;
-                    if let Some(Finished::Request { outcome, .. }) = &mut done.result {
-                        **outcome = answered;
-                    }
-                });
-            }
+            Err(work) => self.later(now, ticket, wants, work),
         }
+    }
+
+    /// Lets work go on by itself; its outcome is the answer.
+    pub(super) fn later(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        wants: Wants,
+        work: impl Future<Output = Outcome> + Send + 'static,
+    ) {
+        self.layer.defer(now, &ticket);
+        self.under_way += 1;
+        let failed = Reply::error(Code::INTERNAL_ERROR, "the handler failed\n");
+        let outcome = Box::new(failed.into());
+        let result = Finished::Request { ticket, wants, outcome };
+        let mut done = Done { result: Some(result), finish: self.finish.clone() };
+        tokio::spawn(async move {
+            let answered = work.await;
+            if let Some(Finished::Request { outcome, .. }) = &mut done.result {
+                **outcome = answered;
+            }
+        });
     }
 
     fn take(&mut self, finished: Finished) {
@@ -309,6 +326,9 @@ impl Endpoint {
     }
 
     fn respond(&mut self, now: Instant, ticket: &Ticket, wants: Wants, outcome: Outcome) {
+        if wants.quiet && !discovery::is_worth_telling(&outcome) {
+            return self.layer.answer(now, ticket, None, &mut self.out);
+        }
         let Outcome { mut reply, watch } = outcome;
         let mut begun = None;
         if let Some(watch) = watch.filter(|_| reply.code.class() == 2) {

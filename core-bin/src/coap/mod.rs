@@ -4,6 +4,7 @@
 //! ```text
 //!   endpoint                    one socket, one task: receives, sends, keeps time
 //!     layer                     duplicates, acknowledgements, retransmission (no socket, no clock)
+//!     discovery                 questions to a group of nodes
 //!     observers                 who is told what (RFC 7641)
 //!     verbs → read, write       a request becomes a verb of the engine (blocks: RFC 7959)
 //!       codec, option, block, format, reply     bytes and numbers, pure
@@ -11,6 +12,7 @@
 
 mod block;
 pub mod codec;
+mod discovery;
 #[cfg_attr(not(feature = "dtls"), path = "nodtls.rs")]
 mod dtls;
 mod echo;
@@ -25,6 +27,7 @@ mod pins;
 mod read;
 mod reply;
 mod request;
+mod sockets;
 mod tell;
 mod uploads;
 mod verbs;
@@ -64,6 +67,8 @@ pub struct Options {
     pub max_observers: usize,
     /// An observer that confirmed nothing for so long is asked to (RFC 7641 §4.5).
     pub observer_check: Duration,
+    /// Interfaces whose groups are joined, to be discovered there.
+    pub multicast: Vec<String>,
 }
 
 /// What a peer shows of itself.

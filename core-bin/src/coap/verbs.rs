@@ -9,7 +9,7 @@ use super::{Call, Door, links, read, write};
 use crate::path::WorldPath;
 
 /// Where RFC 6690 puts the list of resources; no world has this name.
-const WELL_KNOWN: &str = ".well-known/core";
+pub const WELL_KNOWN: &str = ".well-known/core";
 
 /// A response, and what the client wants to hear from now on.
 pub struct Outcome {

@@ -340,6 +340,13 @@ pub const SETTINGS: &[Setting] = &[
         "port",
         "UDP port for coaps, with a key file",
     ),
+    plain(
+        "coap-multicast",
+        "ELASTIK_COAP_MULTICAST",
+        "no multicast",
+        "interfaces",
+        "interfaces by commas where CoAP discovery is answered, in the groups of all CoAP nodes",
+    ),
     switch("trace-pipeline", "ELASTIK_TRACE_PIPELINE", "the old name of access-log"),
 ];
 

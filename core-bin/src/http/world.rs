@@ -59,11 +59,12 @@ pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Re
         conditional::Verdict::Proceed => {}
     }
     let bodiless = parts.method == Method::HEAD;
-    let ranges = conditional::ranges(&parts.headers, head);
+    // A Range is defined for GET only (RFC 9110 §14.2).
+    let ranges = if bodiless { Ranges::Whole } else { conditional::ranges(&parts.headers, head) };
     let mut reply = match &ranges {
         Ranges::Unsatisfiable => return Err(send::unsatisfiable(head.size)),
         Ranges::Whole => send::whole(door, head, bodiless),
-        Ranges::Parts(parts) => send::partial(door, head, parts, bodiless),
+        Ranges::Parts(parts) => send::partial(door, head, parts),
     };
     let content_type = reply.headers_mut().remove(CONTENT_TYPE);
     describe(door, reply.headers_mut(), head);
