@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -12,19 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
-
 from realcore import Core
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def needed(program: str) -> str:
-    """A program of the system that a test drives; missing it is a failure only in CI."""
-    found = shutil.which(program)
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail(f"{program} is not installed")
-    return found or pytest.skip(f"{program} is not installed")
 
 
 class Ended(NamedTuple):

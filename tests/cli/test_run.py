@@ -12,9 +12,10 @@ import urllib.request
 
 import pytest
 
-from commandline import ROOT, needed, until
+from commandline import ROOT, until
 from elastik_cli import units
 from elastik_cli.exits import Failure
+from foreign import needed
 from realcore import free_port
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -164,7 +165,7 @@ def test_the_unit_is_one_that_systemd_takes(system, tmp_path, core_binary, monke
     assert not re.search(r"@(core|data|config|credentials|hardening|target)@", text)
     assert ("LoadCredential=read-token:" in text) is not system
     assert "DynamicUser=yes" in text or not system
-    systemd = needed("systemd-analyze")
+    systemd = needed("systemd-analyze", package="systemd")
     unit = tmp_path / "elastik.service"
     unit.write_text(text)
     shutil.copy(ROOT / "elastik_cli" / "elastik.socket", tmp_path)
@@ -181,8 +182,9 @@ def test_the_unit_is_one_that_systemd_takes(system, tmp_path, core_binary, monke
 def test_the_service_exposes_little(tmp_path, core_binary):
     unit = tmp_path / "elastik.service"
     unit.write_text(units.text(core_binary, system=True))
+    systemd = needed("systemd-analyze", package="systemd")
     done = subprocess.run(
-        [needed("systemd-analyze"), "security", "--offline=true", "--no-pager", str(unit)],
+        [systemd, "security", "--offline=true", "--no-pager", str(unit)],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     if "nrecognized option" in done.stderr:
@@ -200,7 +202,7 @@ def test_a_first_connection_starts_the_store(home, tmp_path, core_binary):
         "ELASTIK_PORT": "1",  # not used: the address is the socket's
     }  # fmt: skip
     passed = [word for item in environment.items() for word in ("-E", "=".join(item))]
-    activate = needed("systemd-socket-activate")
+    activate = needed("systemd-socket-activate", package="systemd")
     process = subprocess.Popen(
         [activate, "-l", f"127.0.0.1:{port}", *passed, str(core_binary)], stderr=subprocess.PIPE
     )
