@@ -11,6 +11,21 @@ import click
 class Paged(click.Command):
     """A command whose long help page a person reads in a pager."""
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        return super().shell_complete(ctx, incomplete) + self.common_offers(incomplete)
+
+    def common_offers(self, incomplete: str) -> list[Any]:
+        """The long options of every verb that begin so."""
+        if not incomplete.startswith("-"):
+            return []
+        from click.shell_completion import CompletionItem
+
+        from elastik_cli.options import Common
+
+        common = [param for param in self.params if isinstance(param, Common)]
+        names = [(name, p.help) for p in common for name in p.opts if name.startswith("--")]
+        return [CompletionItem(n, help=h) for n, h in names if n.startswith(incomplete)]
+
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         option = super().get_help_option(ctx)
         if option is not None:
@@ -73,7 +88,8 @@ class LazyGroup(Paged, click.Group):
 
         rows = self.table.items()
         names = [CompletionItem(n, help=line) for n, line in rows if n.startswith(incomplete)]
-        return names + click.Command.shell_complete(self, ctx, incomplete)
+        own = click.Command.shell_complete(self, ctx, incomplete)
+        return names + own + self.common_offers(incomplete)
 
 
 class Verb(Paged):

@@ -36,9 +36,13 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         setattr(ctx.obj.flags, param.name, value)
 
 
+class Common(click.Option):
+    """An option of every verb: left out of its help page, but not of its completion."""
+
+
 def _common(*names: str, **settings: Any) -> click.Option:
     settings.setdefault("default", None)
-    return click.Option(list(names), callback=_keep, expose_value=False, hidden=True, **settings)
+    return Common(list(names), callback=_keep, expose_value=False, hidden=True, **settings)
 
 
 def common_options() -> list[click.Option]:
