@@ -151,7 +151,7 @@ def _clock(date: str) -> dict[str, str]:
     # The header tells whole seconds, so up to one is not a difference.
     state = "ok" if abs(off) < CLOCK_S + 1 else "warn"
     then = "" if state == "ok" else "timedatectl set-ntp true"
-    return finding("clock", state, f"the server's is {off:+.0f}s off", then)
+    return finding("clock", state, f"the server's differs by {abs(off):.0f}s", then)
 
 
 def _rights(session: Session) -> Iterator[dict[str, str]]:
@@ -191,7 +191,10 @@ def _storage(client: Client) -> Iterator[dict[str, str]]:
         bounded = name not in ("history", "log") and free.isdigit() and quota.isdigit()
         full = bounded and int(free) * 10 < int(quota)
         then = "raise the quota or delete" if full else ""
-        evidence = f"{used} used of {quota}"
+        shown = [
+            human_size(int(n)) if n.isdigit() and name != "worlds" else n for n in (used, quota)
+        ]
+        evidence = f"{shown[0]} used of {shown[1]}"
         yield finding(name, "warn" if full else "ok", evidence, then)
     ledger = client.request("GET", "/proc/audit/var/log/deletes/verify")
     if ledger.status == 409:
