@@ -224,22 +224,23 @@ class Transport:
         *,
         timeout: float | None = None,
         fresh: bool = False,
-        again: bool = True,
     ) -> Answer:
         """Send one request and return its answer, whose body is still to be read.
 
-        `again` allows one more try on a new connection when a reused one turns out to be dead;
-        `fresh` never reuses one. Raises Unreachable or TimedOut.
+        There is one more try on a new connection when a reused one turns out to be dead. `fresh`
+        never reuses one, and neither does a body that can be read only once. Raises Unreachable or
+        TimedOut.
         """
         wait = self.timeout if timeout is None else timeout
-        sock = None if fresh else self._checkout()
         start = _position(body)
+        sock = None if fresh or start is None else self._checkout()
         if sock is not None:
             try:
                 return self._exchange(sock, method, target, headers, body, wait)
             except (OSError, http.client.HTTPException) as exc:
-                if not again or isinstance(exc, TimeoutError) or not _rewind(body, start):
+                if isinstance(exc, TimeoutError):
                     raise unreachable(exc, method, target) from exc
+                _rewind(body, start)
         try:
             return self._exchange(None, method, target, headers, body, wait)
         except (OSError, http.client.HTTPException) as exc:
@@ -366,20 +367,20 @@ def _send(sock: socket.socket, data: bytes) -> bool:
 
 
 def _position(body: Any) -> int | None:
+    """Where a body begins; None when it can be read only once."""
+    if body is None or isinstance(body, (bytes, bytearray, memoryview)):
+        return 0
     try:
-        return int(body.tell())
+        here = int(body.tell())
+        body.seek(here)
     except (AttributeError, OSError, ValueError):
         return None
+    return here
 
 
-def _rewind(body: Any, start: int | None) -> bool:
-    """True when the body can be sent once more."""
-    if body is None or isinstance(body, (bytes, bytearray, memoryview)):
-        return True
-    if start is None:
-        return False
-    body.seek(start)
-    return True
+def _rewind(body: Any, start: int | None) -> None:
+    if hasattr(body, "seek"):
+        body.seek(start)
 
 
 def _readable(sock: socket.socket) -> bool:

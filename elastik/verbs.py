@@ -13,17 +13,17 @@ from elastik.errors import error_for
 from elastik.plans import Ask, Lines, Open, Pause, Plan, Read, Result, Save, Step
 from elastik.responses import ByteStream, Response, WorldMeta, Written
 from elastik.sending import (
-    KEYED,
-    REPEATABLE,
     Data,
     body_of,
     can_repeat,
     get_headers,
+    is_harmless,
     pause_of,
     post_headers,
     put_headers,
     version_of,
     wire_headers,
+    with_key,
 )
 from elastik.settings import default_url, strongest_token
 from elastik.trees import Trees
@@ -169,15 +169,13 @@ class Verbs:
     ) -> Answer:
         """Send with token and operation key, once more after a dead connection or a 503."""
         sent = wire_headers(method, headers, self.bearer_token)
-        again = method in REPEATABLE and not _is_conditional(sent)
-        fresh = False
-        if method in KEYED:
-            # Only a core that knows operation keys may see the same POST twice.
-            again = self._transport.has_idle() and self._knows("operation keys")
-            fresh = not again
+        again = is_harmless(method, sent)
+        if not again and self._transport.has_idle() and self._knows("operation keys"):
+            # Only a core that knows operation keys may see the same write twice.
+            sent, again = with_key(sent), True
         for attempt in range(self.retries + 1):
             answer = self._transport.send(
-                method, target, sent, body, timeout=timeout, fresh=fresh, again=again
+                method, target, sent, body, timeout=timeout, fresh=not again
             )
             pause = pause_of(answer.status, answer.headers)
             if pause is None or attempt == self.retries or not can_repeat(body):
@@ -434,8 +432,3 @@ def settled(out: IO[bytes]) -> int:
     out.flush()
     os.fsync(out.fileno())
     return out.tell()
-
-
-def _is_conditional(headers: Mapping[str, str]) -> bool:
-    """A conditional write that was applied and is sent again fails by its own effect."""
-    return any(name.lower() in ("if-match", "if-none-match") for name in headers)

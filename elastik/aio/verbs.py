@@ -21,11 +21,13 @@ from elastik.sending import (
     body_of,
     can_repeat,
     get_headers,
+    is_harmless,
     pause_of,
     post_headers,
     put_headers,
     version_of,
     wire_headers,
+    with_key,
 )
 from elastik.settings import default_url, strongest_token
 from elastik.transport import pieces
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse, ClientSession
     from typing_extensions import Self
+    from yarl import URL
 
     from elastik.history import At
 
@@ -65,36 +68,36 @@ class Verbs:
         self.timeout = timeout
         self.retries = retries
         self._cafile = cafile
-        self._session: ClientSession | None = None
+        self._sessions: dict[bool, ClientSession] = {}
         self._plans = Trees()
 
-    def _connected(self) -> ClientSession:
-        if self._session is not None:
-            return self._session
-        parts = urlsplit(self.url)
-        self._base = self.url
-        connector: Any = None
-        if parts.scheme == "http+unix":
-            connector = self._aiohttp.UnixConnector(path=unquote(parts.netloc) or parts.path)
-            self._base = "http://localhost"
-        elif parts.scheme == "https" and self._cafile:
-            import ssl
+    def _connected(self, fresh: bool = False) -> ClientSession:
+        """A session; a `fresh` one opens a connection for each request."""
+        if fresh not in self._sessions:
+            parts = urlsplit(self.url)
+            self._base = self.url
+            kind: Any = self._aiohttp.TCPConnector
+            options: dict[str, Any] = {"force_close": fresh}
+            if parts.scheme == "http+unix":
+                kind = self._aiohttp.UnixConnector
+                options["path"] = unquote(parts.netloc) or parts.path
+                self._base = "http://localhost"
+            elif parts.scheme == "https" and self._cafile:
+                import ssl
 
-            context = ssl.create_default_context(cafile=self._cafile)
-            connector = self._aiohttp.TCPConnector(ssl=context)
-        # Bodies are stored as they are: no negotiated compression, no decoding.
-        self._session = self._aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            skip_auto_headers=("Accept-Encoding", "User-Agent", "Content-Type"),
-        )
-        return self._session
+                options["ssl"] = ssl.create_default_context(cafile=self._cafile)
+            # Bodies are stored as they are: no negotiated compression, no decoding.
+            self._sessions[fresh] = self._aiohttp.ClientSession(
+                connector=kind(**options),
+                auto_decompress=False,
+                skip_auto_headers=("Accept-Encoding", "User-Agent", "Content-Type"),
+            )
+        return self._sessions[fresh]
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        while self._sessions:
+            await self._sessions.popitem()[1].close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,15 +124,19 @@ class Verbs:
         from yarl import URL
 
         sent = wire_headers(method, headers, self.bearer_token)
-        session = self._connected()
+        again = is_harmless(method, sent)
+        if not again and await self._knows("operation keys"):
+            # Only a core that knows operation keys may see the same write twice.
+            sent, again = with_key(sent), True
+        # What must not or cannot be sent twice uses no connection that may be dead already.
+        session = self._connected(fresh=not (again and can_repeat(body)))
         wait = self.timeout if silence is None else silence
         limits = self._aiohttp.ClientTimeout(total=None, sock_connect=wait, sock_read=wait)
         url = URL(self._base + target, encoded=True)
+        options = {"data": body, "headers": sent, "timeout": limits, "allow_redirects": False}
         for attempt in range(self.retries + 1):
             try:
-                answer = await session.request(
-                    method, url, data=body, headers=sent, timeout=limits, allow_redirects=False
-                )
+                answer = await self._delivered(session, method, url, options)
             except self._failures as exc:
                 raise _unreachable(exc, method, target) from exc
             pause = pause_of(answer.status, answer.headers)
@@ -138,6 +145,26 @@ class Verbs:
             answer.release()
             await asyncio.sleep(pause)
         return answer
+
+    async def _delivered(
+        self, session: ClientSession, method: str, url: URL, options: dict[str, Any]
+    ) -> ClientResponse:
+        """One answer; once more on another connection where a kept one was dead.
+
+        aiohttp does that itself only for methods that need no key.
+        """
+        try:
+            return await session.request(method, url, **options)
+        except self._aiohttp.ClientConnectorError:
+            raise
+        except (self._aiohttp.ServerDisconnectedError, self._aiohttp.ClientOSError):
+            kept = session is self._sessions.get(False)
+            if not kept or "Idempotency-Key" not in options["headers"]:
+                raise
+        return await session.request(method, url, **options)
+
+    async def _knows(self, capability: str) -> bool:
+        return await self._do(self._plans.knows(capability))
 
     async def request(
         self,

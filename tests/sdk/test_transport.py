@@ -14,7 +14,15 @@ import urllib.error
 
 import pytest
 
-from elastik import Elastik, ElastikError, PayloadTooLarge, ServerError, TimedOut, Unreachable
+from elastik import (
+    Elastik,
+    ElastikError,
+    PayloadTooLarge,
+    ServerError,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
 from foreign import needs
 from scriptedserver import OK, VERSION_8, VERSION_9, Scripted
 
@@ -76,7 +84,7 @@ def test_a_closed_idle_connection_is_noticed_before_use(serve):
     assert server.connections == 2
 
 
-@pytest.mark.parametrize("method", ["get", "delete", "head"])
+@pytest.mark.parametrize("method", ["get", "head"])
 def test_a_connection_that_dies_under_a_request_is_replaced(serve, method):
     server = serve(lambda connection, turn, head: OK if (connection, turn) != (1, 2) else None)
     e = Elastik(server.url)
@@ -95,12 +103,12 @@ def test_a_put_from_a_file_is_sent_again_from_its_start(serve):
     assert server.bodies[-2:] == [b"sent", b"sent"]
 
 
-def test_an_iterable_cannot_be_sent_twice(serve):
+def test_what_can_be_read_only_once_uses_no_connection_that_may_be_dead(serve):
     server = serve(lambda connection, turn, head: OK if (connection, turn) != (1, 2) else None)
     e = Elastik(server.url)
     e.get("a")
-    with pytest.raises(Unreachable):
-        e.put("a", iter([b"once"]))
+    e.put("a", iter([b"once"]))
+    assert server.bodies == [b"", b"once"]
 
 
 def test_a_fresh_connection_that_dies_is_an_error(serve):
@@ -108,6 +116,67 @@ def test_a_fresh_connection_that_dies_is_an_error(serve):
     with pytest.raises(Unreachable, match="GET /home/a"):
         Elastik(server.url).get("a")
     assert server.connections == 1
+
+
+def dying(version):
+    """The first connection serves one request; whatever comes after it there is not answered."""
+
+    def script(connection, turn, head):
+        if "/proc/version" in head:
+            return version
+        return OK if connection > 1 or turn == 1 else None
+
+    return script
+
+
+CONDITIONAL = {
+    "PUT": lambda e: e.put("a", b"x", if_match="y"),
+    "PUT, new": lambda e: e.put("a", b"x", create_only=True),
+    "DELETE": lambda e: e.delete("a"),
+    "DELETE, if": lambda e: e.delete("a", if_match="y"),
+    "POST": lambda e: e.post("a", b"x"),
+    "PATCH": lambda e: e.patch("a", {}),
+}
+
+
+@pytest.mark.parametrize("verb", CONDITIONAL)
+def test_a_write_that_may_have_happened_goes_again_with_its_key(serve, verb):
+    """Its own effect would make a bare repetition say 412, or that there was nothing."""
+    server = serve(dying(VERSION_9))
+    e = Elastik(server.url)
+    e.get("a")
+    CONDITIONAL[verb](e)
+    first, second = [h for h in server.requests if h.startswith(verb.partition(",")[0])]
+    assert key_of(first) == key_of(second) != ""
+
+
+@pytest.mark.parametrize("verb", [v for v in CONDITIONAL if v != "PATCH"])
+def test_to_an_older_core_such_a_write_goes_once_on_a_new_connection(serve, verb):
+    server = serve(dying(VERSION_8))
+    e = Elastik(server.url)
+    e.get("a")
+    CONDITIONAL[verb](e)
+    assert len([h for h in server.requests if h.startswith(verb.partition(",")[0])]) == 1
+
+
+def test_a_conditional_read_is_only_a_read(serve):
+    server = serve(dying(VERSION_8))
+    e = Elastik(server.url)
+    e.get("a")
+    assert e.get("a", if_none_match="y") == b"ok"
+    assert server.connections == 2
+    assert not any("/proc/version" in head for head in server.requests)
+
+
+def test_a_core_that_could_not_tell_its_version_once_is_asked_again(serve):
+    answers = iter([b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n"])
+    server = serve(lambda c, t, h: next(answers, VERSION_9) if "/proc/version" in h else OK)
+    e = Elastik(server.url)
+    with pytest.raises(Unsupported):
+        e.patch("a", {})
+    for _ in range(3):
+        e.patch("a", {})
+    assert sum("/proc/version" in head for head in server.requests) == 2
 
 
 # -- POST ------------------------------------------------------------------------------------------
@@ -168,6 +237,20 @@ def test_503_with_retry_after_is_tried_again(serve):
     server = serve(busy(2))
     assert Elastik(server.url).get("a") == b"ok"
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "wait", [b"Wed, 21 Oct 2015 07:28:00 GMT", b"Wed, 21 Oct 2015 07:28:00 -0000"]
+)
+def test_retry_after_may_be_a_date(serve, wait):
+    server = serve(busy(1, wait))
+    assert Elastik(server.url).get("a") == b"ok"
+    assert len(server.requests) == 2
+
+
+def test_retry_after_that_means_nothing_is_no_promise(serve):
+    with pytest.raises(ServerError):
+        Elastik(serve(busy(1, b"soon")).url).get("a")
 
 
 def test_retries_are_bounded_and_can_be_off(serve):
