@@ -280,4 +280,6 @@ def copy(e):
         head.get("x-meta-note"),
         e.get("b").decode(),
         outcome(lambda: e.copy("nothing", "c")),
+        receipt(e.copy("a", "/home/a")),
+        outcome(lambda: e.copy("nothing", "nothing")),
     ]
