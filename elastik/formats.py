@@ -7,12 +7,15 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from elastik import bodies
 from elastik.errors import ElastikError
 from elastik.responses import Written
 from elastik.verbs import Verbs
+
+if TYPE_CHECKING:
+    from elastik.history import At
 
 _REPRESENTATION = (
     "content_type",
@@ -45,6 +48,7 @@ class Formats(Verbs):
         if_none_match: None = None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> str: ...
 
     @overload
@@ -58,6 +62,7 @@ class Formats(Verbs):
         if_none_match: str | None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> str | None: ...
 
     def get_text(
@@ -70,10 +75,16 @@ class Formats(Verbs):
         if_none_match: str | None = None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> str | None:
-        """GET and decode; None on 304."""
+        """GET and decode, as `get`; None on 304."""
         body = self.get(
-            path, range=range, if_none_match=if_none_match, if_range=if_range, headers=headers
+            path,
+            range=range,
+            if_none_match=if_none_match,
+            if_range=if_range,
+            headers=headers,
+            at=at,
         )
         return None if body is None else body.decode(encoding, errors)
 
@@ -95,8 +106,9 @@ class Formats(Verbs):
         if_none_match: str | None = None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> Any:
-        """GET and parse JSON; None on 304 (and for a stored ``null``)."""
+        """GET, as `get`, and parse JSON; None on 304 (and for a stored ``null``)."""
         import json
 
         text = self.get_text(
@@ -106,6 +118,7 @@ class Formats(Verbs):
             if_none_match=if_none_match,
             if_range=if_range,
             headers=headers,
+            at=at,
         )
         return None if text is None else json.loads(text)
 

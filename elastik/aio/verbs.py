@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast, overload
 from urllib.parse import unquote, urlsplit
 
 from elastik import paths
@@ -53,6 +53,7 @@ class Verbs:
         bearer_token: str | None = None,
         *,
         timeout: float | None = 30.0,
+        keep_alive: bool = True,
         cafile: str | os.PathLike[str] | None = None,
         retries: int = 2,
     ) -> None:
@@ -67,6 +68,7 @@ class Verbs:
         self.bearer_token = strongest_token() if bearer_token is None else bearer_token
         self.timeout = timeout
         self.retries = retries
+        self._keep_alive = keep_alive
         self._cafile = cafile
         self._sessions: dict[bool, ClientSession] = {}
         self._plans = Trees()
@@ -129,7 +131,7 @@ class Verbs:
             # Only a core that knows operation keys may see the same write twice.
             sent, again = with_key(sent), True
         # What must not or cannot be sent twice uses no connection that may be dead already.
-        session = self._connected(fresh=not (again and can_repeat(body)))
+        session = self._connected(fresh=not (self._keep_alive and again and can_repeat(body)))
         wait = self.timeout if silence is None else silence
         limits = self._aiohttp.ClientTimeout(total=None, sock_connect=wait, sock_read=wait)
         url = URL(self._base + target, encoded=True)
@@ -232,11 +234,11 @@ class Verbs:
             return version_of(answer.status, answer.body)
         return None
 
-    async def _opened(self, step: Open) -> Source:
+    async def _opened(self, step: Open) -> ByteStream:
         target = paths.target(step.path) if step.target is None else step.target
         answer = await self._send("GET", target, None, step.headers, silence=step.silence)
         if answer.status < 400:
-            return Source(answer, step.path, self._failures)
+            return ByteStream(answer, step.path, self._failures)
         try:
             body, headers = await answer.read(), joined(answer)
         finally:
@@ -268,7 +270,6 @@ class Verbs:
         path: str,
         data: Data | AsyncIterator[bytes],
         *,
-        headers: Mapping[str, str] | None = None,
         content_type: str | None = None,
         content_encoding: str | None = None,
         content_language: str | None = None,
@@ -278,6 +279,7 @@ class Verbs:
         if_none_match: str | None = None,
         create_only: bool = False,
         delete_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
         **meta: Any,
     ) -> Written:
         """As `elastik.Elastik.put`; `data` may also be an asynchronous iterator of bytes."""
@@ -311,6 +313,30 @@ class Verbs:
         sent = post_headers(if_match, offset, headers)
         return await self._do(self._plans.post(path, _body(data, "post"), sent))
 
+    @overload
+    async def get(
+        self,
+        path: str,
+        *,
+        range: tuple[int, int] | None = None,
+        if_none_match: None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        at: At | None = None,
+    ) -> bytes: ...
+
+    @overload
+    async def get(
+        self,
+        path: str,
+        *,
+        range: tuple[int, int] | None = None,
+        if_none_match: str | None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        at: At | None = None,
+    ) -> bytes | None: ...
+
     async def get(
         self,
         path: str,
@@ -327,15 +353,18 @@ class Verbs:
         whole = range is None and if_range is None
         return await self._do(self._plans.get(path, sent, version, whole))
 
-    async def _body_of(self, path: str) -> bytes:
-        return cast("bytes", await self.get(path))
-
     @asynccontextmanager
     async def stream(
-        self, path: str, *, range: tuple[int, int | None] | None = None
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        self,
+        path: str,
+        *,
+        range: tuple[int, int | None] | None = None,
+        if_none_match: str | None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[ByteStream]:
         """``async with e.stream(path) as pieces``, then ``async for piece in pieces``."""
-        sent = get_headers(range, None, None, None)
+        sent = get_headers(range, if_none_match, if_range, headers)
         source = await self._opened(Open(path, sent))
         try:
             yield source
@@ -394,7 +423,7 @@ class Verbs:
                 deadline = None if timeout is None else loop.time() + timeout
 
 
-class Source(AsyncIterator[bytes]):
+class ByteStream(AsyncIterator[bytes]):
     """An answer whose body is still to be read: iterate it or read it, and close it."""
 
     def __init__(
@@ -406,7 +435,18 @@ class Source(AsyncIterator[bytes]):
         self._path = path
         self._failures = failures
 
-    def __aiter__(self) -> Source:
+    @property
+    def etag(self) -> str:
+        """With its quotes; empty when there is none."""
+        return self.headers.get("etag", "")
+
+    @property
+    def size(self) -> int | None:
+        """Bytes in this answer (of the range, if one was asked for), when the server says it."""
+        length = self.headers.get("content-length")
+        return int(length) if length is not None else None
+
+    def __aiter__(self) -> ByteStream:
         return self
 
     async def __anext__(self) -> bytes:

@@ -373,6 +373,19 @@ def test_a_streamed_body_is_never_half_of_itself():
     assert server.bodies == [b"", b"once"]
 
 
+@pytest.mark.parametrize("keep_alive, connections", [(True, 1), (False, 3)])
+def test_connections_are_kept_or_not(keep_alive, connections):
+    server = Scripted(lambda *_: OK)
+
+    async def work():
+        async with Elastik(server.url, "", keep_alive=keep_alive) as e:
+            for _ in range(3):
+                await e.get("a")
+
+    asyncio.run(work())
+    assert server.connections == connections
+
+
 def test_a_restart_between_two_requests_is_not_noticed(start_core):
     first = start_core()
 
