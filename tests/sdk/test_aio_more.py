@@ -373,7 +373,7 @@ def test_a_streamed_body_is_never_half_of_itself():
     assert server.bodies == [b"", b"once"]
 
 
-@pytest.mark.parametrize("keep_alive, connections", [(True, 1), (False, 3)])
+@pytest.mark.parametrize(("keep_alive", "connections"), [(True, 1), (False, 3)])
 def test_connections_are_kept_or_not(keep_alive, connections):
     server = Scripted(lambda *_: OK)
 
