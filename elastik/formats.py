@@ -108,7 +108,10 @@ class Formats(Verbs):
         headers: Mapping[str, str] | None = None,
         at: At | None = None,
     ) -> Any:
-        """GET, as `get`, and parse JSON; None on 304 (and for a stored ``null``)."""
+        """GET, as `get`, and parse JSON; None on 304 (and for a stored ``null``).
+
+        json.JSONDecodeError, a ValueError, when it is no JSON.
+        """
         import json
 
         text = self.get_text(
@@ -131,7 +134,7 @@ class Formats(Verbs):
         return self.put(path, packed, content_encoding="gzip", **kwargs)
 
     def get_gzip(self, path: str) -> bytes:
-        """GET and decompress."""
+        """GET and decompress; gzip.BadGzipFile when it is no gzip."""
         import gzip
 
         return gzip.decompress(self.get(path))
@@ -153,7 +156,7 @@ class Formats(Verbs):
         return self.put(path, struct.pack(fmt, *values), **kwargs)
 
     def get_struct(self, path: str, fmt: str) -> tuple[Any, ...]:
-        """GET and ``struct.unpack(fmt, body)``."""
+        """GET and ``struct.unpack(fmt, body)``; struct.error when the sizes differ."""
         import struct
 
         return struct.unpack(fmt, self.get(path))
@@ -191,11 +194,14 @@ class Formats(Verbs):
         return self._do(self._plans.exists(path))
 
     def sizeof(self, path: str) -> int:
-        """Bytes of the body."""
+        """Bytes of the body, by one HEAD; NotFound when there is no such world."""
         return int(self.head(path).get("content-length", "0"))
 
     def checksum(self, path: str) -> str:
-        """The quoted ETag: hmac of the newest event, or sha256 of a memory world's body."""
+        """The quoted ETag: hmac of the newest event, or sha256 of a memory world's body.
+
+        NotFound when there is no such world.
+        """
         return self.head(path).get("etag", "")
 
     def is_audited(self, path: str) -> bool:

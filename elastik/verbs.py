@@ -363,7 +363,10 @@ class Verbs:
         return self._opened(Open(path, sent))
 
     def head(self, path: str) -> WorldMeta:
-        """HEAD: lower-case headers as a dict; a repeated header is joined by a comma."""
+        """HEAD: lower-case headers as a dict; a repeated header is joined by a comma.
+
+        NotFound when there is no such world.
+        """
         return cast("WorldMeta", self._do(self._plans.head(path)))
 
     def delete(self, path: str, *, if_match: str | None = None, purge: bool = False) -> bool:
