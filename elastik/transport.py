@@ -209,6 +209,11 @@ class Transport:
         while (sock := self._checkout()) is not None:
             sock.close()
 
+    def __del__(self) -> None:
+        # A client need not be closed: 8.3's had nothing to close. After fork this closes copies.
+        for _, sock in getattr(self, "_idle", ()):
+            sock.close()
+
     def has_idle(self) -> bool:
         """True when the next request would reuse a connection."""
         return bool(self._idle) and self._pid == os.getpid()
