@@ -127,6 +127,8 @@ class Reactor:
     ) -> None:
         """Feed events to the handlers until `max_events` are handled, stop(), or a signal.
 
+        Without `e` they come from the core that start() runs in this process, else from the one
+        that the environment names.
         An event is acknowledged when all its handlers succeeded. `state` names a file, or a world
         by a reference (``e / "home" / "position"``), that keeps the position over restarts;
         `after` is where to begin when it is empty (0: all the core remembers, None: from now).
@@ -140,7 +142,7 @@ class Reactor:
                 "elastik.run() has no @elastik.listen handlers registered. "
                 "Register a handler first, or remove run() if you only need put/get."
             )
-        client = Elastik() if e is None else e
+        client = _client() if e is None else e
         retry = Retry(attempts if reconnect else 1, retry_s)
         this = _Run(self, client, Bookmark(state, after), reconnect, retry_s, max_events)
         self._run = this
@@ -175,6 +177,12 @@ class Reactor:
     def routes_of(self, path: str) -> list[tuple[str, Callable[..., Any]]]:
         """(pattern, handler) of each route that covers the path, in order of registration."""
         return [route for route in self._routes.items() if paths.matches(route[0], path)]
+
+
+def _client() -> Elastik:
+    from elastik import launcher, mirror
+
+    return mirror.default_client() if launcher.is_running() else Elastik()
 
 
 class _Run:
