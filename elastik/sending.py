@@ -90,9 +90,22 @@ def _pause_until(date: str) -> float | None:
     return min(max(left, 0.0), LONGEST_PAUSE_S)
 
 
-def can_repeat(body: Body) -> bool:
-    """A body that can be sent once more."""
-    return body is None or isinstance(body, bytes)
+def beginning_of(body: Any) -> int | None:
+    """Where a body begins; None when it can be read only once."""
+    if body is None or isinstance(body, (bytes, bytearray, memoryview)):
+        return 0
+    try:
+        here = int(body.tell())
+        body.seek(here)
+    except (AttributeError, OSError, ValueError):
+        return None
+    return here
+
+
+def rewind(body: Any, start: int | None) -> None:
+    """Back to where a body began."""
+    if hasattr(body, "seek"):
+        body.seek(start)
 
 
 def get_headers(

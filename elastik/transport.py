@@ -15,6 +15,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from elastik.errors import ElastikError, TimedOut, Unreachable
+from elastik.sending import beginning_of, rewind
 
 Body = bytes | IO[bytes] | Iterable[bytes] | None
 CHUNK = 64 * 1024
@@ -237,7 +238,7 @@ class Transport:
         TimedOut.
         """
         wait = self.timeout if timeout is None else timeout
-        start = _position(body)
+        start = beginning_of(body)
         sock = None if fresh or start is None else self._checkout()
         if sock is not None:
             try:
@@ -245,7 +246,7 @@ class Transport:
             except (OSError, http.client.HTTPException) as exc:
                 if isinstance(exc, TimeoutError):
                     raise unreachable(exc, method, target) from exc
-                _rewind(body, start)
+                rewind(body, start)
         try:
             return self._exchange(None, method, target, headers, body, wait)
         except (OSError, http.client.HTTPException) as exc:
@@ -369,23 +370,6 @@ def _send(sock: socket.socket, data: bytes) -> bool:
         # It may have answered 401 or 413 before the body was through: that answer is the reason.
         return True
     return False
-
-
-def _position(body: Any) -> int | None:
-    """Where a body begins; None when it can be read only once."""
-    if body is None or isinstance(body, (bytes, bytearray, memoryview)):
-        return 0
-    try:
-        here = int(body.tell())
-        body.seek(here)
-    except (AttributeError, OSError, ValueError):
-        return None
-    return here
-
-
-def _rewind(body: Any, start: int | None) -> None:
-    if hasattr(body, "seek"):
-        body.seek(start)
 
 
 def _readable(sock: socket.socket) -> bool:

@@ -14,13 +14,14 @@ from elastik.plans import Ask, Lines, Open, Pause, Plan, Read, Result, Save, Ste
 from elastik.responses import ByteStream, Response, WorldMeta, Written
 from elastik.sending import (
     Data,
+    beginning_of,
     body_of,
-    can_repeat,
     get_headers,
     is_harmless,
     pause_of,
     post_headers,
     put_headers,
+    rewind,
     version_of,
     wire_headers,
     with_key,
@@ -173,15 +174,17 @@ class Verbs:
         if not again and self._transport.has_idle() and self._knows("operation keys"):
             # Only a core that knows operation keys may see the same write twice.
             sent, again = with_key(sent), True
+        start = beginning_of(body)
         for attempt in range(self.retries + 1):
             answer = self._transport.send(
                 method, target, sent, body, timeout=timeout, fresh=not again
             )
             pause = pause_of(answer.status, answer.headers)
-            if pause is None or attempt == self.retries or not can_repeat(body):
+            if pause is None or attempt == self.retries or start is None:
                 break
             answer.read()
             time.sleep(pause)
+            rewind(body, start)
         number = answer.headers.get("x-request-id", "")
         if number.isdecimal():
             self._newest_request = max(self._newest_request, int(number))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import IO, TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 from urllib.parse import unquote, urlsplit
 
 from elastik import paths
@@ -18,13 +18,14 @@ from elastik.plans import Ask, Lines, Open, Pause, Plan, Read, Result, Save, Ste
 from elastik.responses import Response, WorldMeta, Written
 from elastik.sending import (
     Data,
+    beginning_of,
     body_of,
-    can_repeat,
     get_headers,
     is_harmless,
     pause_of,
     post_headers,
     put_headers,
+    rewind,
     version_of,
     wire_headers,
     with_key,
@@ -131,21 +132,24 @@ class Verbs:
             # Only a core that knows operation keys may see the same write twice.
             sent, again = with_key(sent), True
         # What must not or cannot be sent twice uses no connection that may be dead already.
-        session = self._connected(fresh=not (self._keep_alive and again and can_repeat(body)))
+        session = self._connected(fresh=not (self._keep_alive and again and _is_whole(body)))
         wait = self.timeout if silence is None else silence
         limits = self._aiohttp.ClientTimeout(total=None, sock_connect=wait, sock_read=wait)
         url = URL(self._base + target, encoded=True)
-        options = {"data": body, "headers": sent, "timeout": limits, "allow_redirects": False}
+        options = {"headers": sent, "timeout": limits, "allow_redirects": False}
+        start = beginning_of(body)
         for attempt in range(self.retries + 1):
+            options["data"] = body if _is_whole(body) else _pieces(body)
             try:
                 answer = await self._delivered(session, method, url, options)
             except self._failures as exc:
                 raise _unreachable(exc, method, target) from exc
             pause = pause_of(answer.status, answer.headers)
-            if pause is None or attempt == self.retries or not can_repeat(body):
+            if pause is None or attempt == self.retries or start is None:
                 break
             answer.release()
             await asyncio.sleep(pause)
+            rewind(body, start)
         return answer
 
     async def _delivered(
@@ -468,14 +472,20 @@ class ByteStream(AsyncIterator[bytes]):
 
 
 def _body(data: Any, method: str) -> Any:
-    if hasattr(data, "__aiter__"):
-        return data
-    body = body_of(data, method)
-    return body if isinstance(body, bytes) or body is None else _pieces(body)
+    return data if hasattr(data, "__aiter__") else body_of(data, method)
 
 
-async def _pieces(body: IO[bytes] | Iterable[bytes]) -> AsyncIterator[bytes]:
-    """The pieces of a file, read in a thread, or of an iterable."""
+def _is_whole(body: Any) -> bool:
+    """Nothing that is used up by being sent."""
+    return body is None or isinstance(body, bytes)
+
+
+async def _pieces(body: Any) -> AsyncIterator[bytes]:
+    """The pieces of a file, read in a thread, or of an iterable of either kind."""
+    if hasattr(body, "__aiter__"):
+        async for piece in body:
+            yield piece
+        return
     found = pieces(body)
     if not hasattr(body, "read"):
         for piece in found:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+
 import pytest
 
 from elastik import Elastik, ServerError, Unreachable, Unsupported
@@ -127,6 +130,37 @@ def test_503_with_retry_after_is_tried_again(serve):
     server = serve(busy(2))
     assert Elastik(server.url).get("a") == b"ok"
     assert len(server.requests) == 3
+
+
+def test_a_file_is_sent_again_from_its_start_after_a_503(serve, tmp_path):
+    server = serve(busy(2))
+    file = io.BytesIO(b"skipped, sent")
+    file.seek(9)
+    assert Elastik(server.url).put("a", file)["status"] == 200
+    assert server.bodies == [b"sent"] * 3
+
+
+def test_what_a_writer_holds_outlives_a_503(serve):
+    server = serve(busy(1))
+    with Elastik(server.url).open("a", "wb") as file:
+        file.write(b"all of it")
+    assert server.bodies == [b"all of it"] * 2
+
+
+def test_asyncio_waits_and_repeats_alike(serve):
+    aio = pytest.importorskip("elastik.aio")
+    pytest.importorskip("aiohttp")
+
+    async def work(url, data):
+        async with aio.Elastik(url, "") as e:
+            return (await e.put("a", data))["status"]
+
+    for data in (b"x", io.BytesIO(b"x")):
+        server = serve(busy(2))
+        assert asyncio.run(work(server.url, data)) == 200
+        assert server.bodies == [b"x"] * 3
+    with pytest.raises(ServerError):
+        asyncio.run(work(serve(busy(1)).url, iter([b"once"])))
 
 
 @pytest.mark.parametrize(
