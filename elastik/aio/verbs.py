@@ -155,19 +155,20 @@ class Verbs:
     async def _delivered(
         self, session: ClientSession, method: str, url: URL, options: dict[str, Any]
     ) -> ClientResponse:
-        """One answer; once more on another connection where a kept one was dead.
+        """One answer; once more on a new connection where a kept one was dead.
 
-        aiohttp does that itself only for methods that need no key.
+        aiohttp does that itself, but only for methods that need no key, and perhaps on another
+        dead one.
         """
         try:
             return await session.request(method, url, **options)
         except self._aiohttp.ClientConnectorError:
             raise
         except (self._aiohttp.ServerDisconnectedError, self._aiohttp.ClientOSError):
-            kept = session is self._sessions.get(False)
-            if not kept or "Idempotency-Key" not in options["headers"]:
+            # What may not be sent twice is not in the session that keeps connections.
+            if session is not self._sessions.get(False):
                 raise
-        return await session.request(method, url, **options)
+        return await self._connected(fresh=True).request(method, url, **options)
 
     async def _knows(self, capability: str) -> bool:
         return await self._do(self._plans.knows(capability))

@@ -171,19 +171,21 @@ def test_show_config_masks_secrets(monkeypatch, capsys):
 
 
 def test_importing_is_much_cheaper_than_the_published_package(published, tmp_path):
-    def best(interpreter: str, **env: str) -> float:
-        times = []
-        for _ in range(7):
-            began = time.perf_counter()
-            subprocess.run(
-                [interpreter, "-S", "-c", "import sys; sys.path += sys.argv[1:]; import elastik",
-                 env["path"]],
-                cwd=tmp_path, check=True,
-            )  # fmt: skip
-            times.append(time.perf_counter() - began)
-        return min(times)
+    def once(path: object) -> float:
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-S", "-c", "import sys; sys.path += sys.argv[1:]; import elastik",
+             str(path)],
+            cwd=tmp_path, check=True,
+        )  # fmt: skip
+        return time.perf_counter() - began
 
-    # The same interpreter for both, so that only the packages differ.
-    theirs = best(sys.executable, path=str(published.binary.parents[2]))
-    ours = best(sys.executable, path=str(ROOT))
-    assert ours <= 0.6 * theirs, (ours, theirs)
+    # The same interpreter for both, in turns, so that only the packages differ; whatever else the
+    # machine does can only add, so more turns come nearer to the truth.
+    theirs = ours = float("inf")
+    for turn in range(40):
+        theirs = min(theirs, once(published.binary.parents[2]))
+        ours = min(ours, once(ROOT))
+        if turn >= 6 and ours <= 0.6 * theirs:
+            return
+    raise AssertionError((ours, theirs))
