@@ -45,6 +45,8 @@ def members(cls):
 
 
 def described(value):
+    if hasattr(value, "__origin__"):
+        return {"kind": "alias", "parameters": None}
     if not inspect.isclass(value):
         return {"kind": "function", "parameters": parameters(value)}
     return {
