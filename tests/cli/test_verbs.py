@@ -8,6 +8,8 @@ import os
 import re
 import socket
 import sqlite3
+import time
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -252,6 +254,28 @@ def test_doctor_finds_what_is_wrong(bare, elastik):
     failed = [r for r in map(json.loads, ended.lines) if r["state"] == "fail"]
     assert (ended.code, [r["check"] for r in failed]) == (1, ["server"])
     assert failed[0]["next"] == "elastik run"
+
+
+def test_a_time_names_a_version_for_every_verb(start_core, tmp_path):
+    core = start_core(tmp_path / "kept", env={"ELASTIK_HISTORY": "home/*=5"})
+    program = talking_to(core, tmp_path)
+    for text in ("one", "two", "three"):
+        program.ok("put", "v", "--text", text)
+        time.sleep(0.01)
+    rows = [json.loads(line) for line in program.ok("log", "v", "--json").splitlines()]
+    times = {row["event"]: row["time"] for row in rows}
+    assert all(text.endswith("Z") for text in times.values()), "printed in UTC"
+    assert program.ok("get", "v", "--at", times[1]) == b"one"
+    changes = program("diff", "v", "--at", times[1], "--at", times[2])
+    assert changes.code == 1 and b"-one" in changes.out and b"+two" in changes.out
+    # A time without an offset is the caller's own.
+    utc = datetime.fromisoformat(times[2].replace("Z", "+00:00"))
+    local = (utc + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    east = program.with_env(TZ="XST-2")
+    assert east.ok("get", "v", "--at", local) == b"two"
+    east.ok("revert", "v", "--at", local)
+    assert program.ok("get", "v") == b"two"
+    assert program("revert", "v", "--at", "2001-01-01T00:00").code == 4
 
 
 def test_doctor_tells_what_the_scrub_found(start_core, tmp_path):

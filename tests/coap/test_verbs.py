@@ -165,6 +165,15 @@ def test_too_large_is_told_before_it_is_sent(peer, fresh):
     assert (refused.code, refused.number(SIZE1)) == ("4.13", 64 << 20)
 
 
+def test_a_quota_of_a_prefix_is_told_as_the_others_are(start_coap):
+    core = start_coap(ELASTIK_QUOTA="home/cam/*=20B,tmp/cam/*=20B")
+    with Peer(coap_address(core)) as peer:
+        for place, refusal in (("home", "5.07"), ("tmp", "4.13")):
+            assert peer.ask(PUT, f"{place}/cam/a", b"x" * 15).code == "2.01"
+            assert peer.ask(PUT, f"{place}/cam/b", b"x" * 6).code == refusal
+            assert peer.ask(PUT, f"{place}/cam/b", b"x" * 5).code == "2.01"
+
+
 def test_nothing_is_open_without_a_port(start_core):
     core = start_core()
     assert "coap:" not in core.stderr()
