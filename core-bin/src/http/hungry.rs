@@ -25,7 +25,8 @@ impl Hunger {
 
     /// Returns when the door has let go, or waits for more and `holds` says yes.
     pub async fn until(&self, holds: impl Fn() -> bool) {
-        while !self.gone.load(SeqCst) && !(self.hungry.load(SeqCst) && holds()) {
+        let settled = || self.gone.load(SeqCst) || (self.hungry.load(SeqCst) && holds());
+        while !settled() {
             self.again.notified().await;
         }
     }
