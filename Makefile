@@ -82,7 +82,6 @@ bench: build peers ## Measure the core beside the published one.
 	$(PYTHON) bench/command.py
 	$(PYTHON) bench/coap.py --seconds 1
 	$(PYTHON) bench/serial_line.py
-	$(PYTHON) bench/beside_streams.py
 
 docs: build ## Write again what is generated: reference pages, man pages, completions.
 	.venv/bin/typer dev/tasks.py run man

@@ -19,6 +19,7 @@ SURFACES = {
     "headers": "http::headers",
     "tokens": "access",
     "ranges": "http::range",
+    "content codings": "http::coding",
     "conditionals": "http::conditional",
     "patterns": "pattern",
     "event ids": "http::listen",
