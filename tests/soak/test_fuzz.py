@@ -32,6 +32,8 @@ SURFACES = {
     "tokens file": "config::tokens",
     "rules": "store::rules",
     "datagrams": "coap::codec",
+    "sealed datagrams": "coap::oscore",
+    "SenML": "coap::senml",
 }
 
 
