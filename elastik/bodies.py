@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from elastik.responses import Response
+from typing import Any
 
 
 def json_of(value: Any, ensure_ascii: bool) -> bytes:
@@ -64,10 +61,3 @@ def preview_of(body: bytes, width: int, max_lines: int, encoding: str, errors: s
         textwrap.shorten(line, width=width, placeholder="...")
         for line in body.decode(encoding, errors).splitlines()[:max_lines]
     )
-
-
-def verdict(response: Response) -> bool | None:
-    """What the verify page says of a chain; None when it says nothing (core.md §5)."""
-    if response.status == 200:
-        return response.headers.get("x-audit-valid") == "true"
-    return False if response.status in (204, 409) else None

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from elastik import paths
 from elastik.responses import Written, etag_value
-from elastik.sending import Data, body_of, put_headers
+from elastik.sending import Data, body_of, match_headers, put_headers, put_options
 from elastik.verbs import Verbs
 
 if TYPE_CHECKING:
     from elastik.transport import Body
-
-BATCH = "/proc/batch"
 
 
 class Operation(TypedDict, total=False):
@@ -53,10 +51,7 @@ class Commits(Verbs):
         A mapping is a merge patch (RFC 7396: None removes a member), a list a JSON patch
         (RFC 6902: operations in order, all or none).
         """
-        self._need("patch", "PATCH")
-        response = self._checked("PATCH", path, *patch_of(changes, if_match))
-        self.clear_cache(path)
-        return {"status": response.status, "etag": response.etag}
+        return self._do(self._plans.patch(path, *patch_of(changes, if_match)))
 
     def batch(self, operations: Iterable[Operation]) -> list[Outcome]:
         """Do all of the operations in one commit, or none of them.
@@ -64,10 +59,7 @@ class Commits(Verbs):
         PreconditionFailed, NotFound and so on tell why nothing was done; PayloadTooLarge that the
         core's limit for one commit (10,000 worlds, 64 MiB) is exceeded.
         """
-        self._need("batch", "batches")
-        response = self._checked_page("POST", BATCH, BATCH, *batch_of(operations))
-        self.clear_cache()
-        return outcomes(response.body)
+        return outcomes(self._do(self._plans.batch(*batch_of(operations))))
 
 
 def patch_of(
@@ -78,10 +70,7 @@ def patch_of(
 
     merge = isinstance(changes, Mapping)
     kind = "application/merge-patch+json" if merge else "application/json-patch+json"
-    sent = {"Content-Type": kind}
-    validator = etag_value(if_match)
-    if validator is not None:
-        sent["If-Match"] = validator
+    sent = {"Content-Type": kind, **match_headers(if_match)}
     return json.dumps(changes, ensure_ascii=False).encode("utf-8"), sent
 
 
@@ -110,10 +99,9 @@ def outcomes(body: bytes) -> list[Outcome]:
 
 def puts_of(items: Mapping[str, Data], **keywords: Any) -> list[Operation]:
     """PUTs with the keywords of `Elastik.put` as operations of one batch."""
-    known = put_headers.__kwdefaults__ or {}
-    options = {name: keywords.pop(name) for name in list(keywords) if name in known}
-    extra = keywords.pop("headers", None)
-    return [_put(path, data, extra, keywords, options) for path, data in items.items()]
+    options, meta = put_options(keywords)
+    extra = meta.pop("headers", None)
+    return [_put(path, data, extra, meta, options) for path, data in items.items()]
 
 
 def _put(

@@ -4,54 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
 from elastik.errors import ElastikError, Unreachable
+from elastik.plans import Open, Pause, Plan, Save
+from elastik.sending import get_headers
 
 if TYPE_CHECKING:
-    from elastik.verbs import Verbs
+    from elastik.plans import Plans
 
 
-def download(client: Verbs, path: str, file: str, tries: int) -> int:
+def download(plans: Plans, path: str, file: str, tries: int) -> Plan[int]:
     """See `Elastik.download`."""
     part = file + ".part"
     for attempt in range(1, max(1, tries) + 1):
         try:
-            size = _fetch(client, path, part)
+            size = yield from _fetched(plans, path, part)
             break
         except Unreachable:
             if attempt >= tries:
                 raise
-            time.sleep(pause_before(attempt))
+            yield Pause(pause_before(attempt))
     finished(part, file)
     return size
 
 
-def _fetch(client: Verbs, path: str, part: str) -> int:
+def _fetched(plans: Plans, path: str, part: str) -> Plan[int]:
     have, etag = state(part)
+    sent = get_headers((have, None) if have else None, None, etag if have else None, None)
     try:
-        source = client.stream(
-            path, range=(have, None) if have else None, if_range=etag if have else None
-        )
+        source = yield Open(path, sent)
     except ElastikError as exc:
+        if exc.status != 416 or not have:
+            raise
         # Nothing left to send: the part is the whole, if the tag is still the same.
-        if exc.status == 416 and have and client.head(path).get("etag") == etag:
+        if (yield from plans.head(path)).get("etag") == etag:
             return have
-        if exc.status == 416 and have:
-            forget(part)
-            os.unlink(part)
-            return _fetch(client, path, part)
-        raise
-    with source:
+        forget(part)
+        os.unlink(part)
+        return (yield from _fetched(plans, path, part))
+    try:
         start = have if source.status == 206 else 0
-        with receiving(part, source.etag, start) as out:
-            for piece in source:
-                out.write(piece)
-            out.flush()
-            os.fsync(out.fileno())
-            return out.tell()
+        with receiving(part, source.headers.get("etag", ""), start) as out:
+            size: int = yield Save(source, out)
+            return size
+    finally:
+        source.close()
 
 
 @contextlib.contextmanager

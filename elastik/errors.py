@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from elastik._unreachable import TimedOut as TimedOut
     from elastik._unreachable import Unreachable as Unreachable
+    from elastik.responses import Response
 
 __all__ = [
     "BadPath",
@@ -28,6 +29,7 @@ __all__ = [
     "Unreachable",
     "Unsupported",
     "error_for",
+    "error_of",
 ]
 
 
@@ -172,6 +174,11 @@ def error_for(
     fallback = ServerError if status >= 500 else ElastikError
     cls = _BY_STATUS.get(status, fallback)
     return cls(status, body, method=method, path=path, headers=headers)
+
+
+def error_of(answer: Response, method: str, path: str) -> ElastikError:
+    """The exception that stands for this answer to a request."""
+    return error_for(answer.status, answer.body, method=method, path=path, headers=answer.headers)
 
 
 if not TYPE_CHECKING:

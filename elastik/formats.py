@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, overload
 
-from elastik import bodies, paths
-from elastik.errors import ElastikError, NotFound, error_for
+from elastik import bodies
+from elastik.errors import ElastikError
 from elastik.responses import Written
 from elastik.verbs import Verbs
 
@@ -149,11 +149,7 @@ class Formats(Verbs):
 
     def get_cached(self, path: str) -> bytes:
         """GET, but download again only what changed (If-None-Match with the last ETag)."""
-        known = self._remembered.get(path)
-        if known is None:
-            return self.get(path)
-        body = self.get(path, if_none_match=known[0])
-        return known[1] if body is None else body
+        return self._do(self._plans.cached(path))
 
     def diff(self, path: str, new_data: str) -> str:
         """Unified diff from the stored text to `new_data`; empty when they are equal."""
@@ -172,24 +168,14 @@ class Formats(Verbs):
         """The first lines, shortened to `width` columns, from at most `max_bytes` bytes."""
         if max_bytes <= 0 or max_lines <= 0:
             return ""
-        try:
-            body = self.get(path, range=(0, max_bytes - 1))
-        except ElastikError as exc:
-            # An empty world has no first byte: 416 for any range (core.md §3.3).
-            if exc.status != 416:
-                raise
-            return ""
+        body = self._do(self._plans.beginning(path, max_bytes))
         return bodies.preview_of(body, width, max_lines, encoding, errors)
 
     # -- questions -----------------------------------------------------------------------------
 
     def exists(self, path: str) -> bool:
         """False only for 404; a refusal or a failure raises."""
-        try:
-            self.head(path)
-        except NotFound:
-            return False
-        return True
+        return self._do(self._plans.exists(path))
 
     def sizeof(self, path: str) -> int:
         """Bytes of the body."""
@@ -208,17 +194,7 @@ class Formats(Verbs):
 
         False for a broken chain and for memory worlds, which have none; a missing world raises.
         """
-        page = f"/proc/audit/{paths.canonical(path)}/verify"
-        response = self.request("HEAD", page)
-        found = bodies.verdict(response)
-        if found is not None:
-            return found
-        if response.status == 404 and self.exists(path):
-            # The world is there, so it is the page that this core does not have.
-            return False
-        raise error_for(
-            response.status, response.body, method="HEAD", path=page, headers=response.headers
-        )
+        return self._do(self._plans.verify(path))
 
     @contextmanager
     def tmp(self, name: str = "") -> Iterator[str]:

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from elastik import paths
 from elastik.commits import Commits, puts_of
-from elastik.errors import NotFound, PreconditionFailed, Unsupported
-from elastik.headers import stored_headers
 from elastik.history import History
 from elastik.responses import Entry, Written
 from elastik.sending import Data
-from elastik.trees import (
-    OldEntries,
-    check_depth,
-    count_of,
-    destination,
-    entries_target,
-    entry_of,
-    fixed,
-    receipts,
-    refuse_everything,
-    transferred,
-)
+from elastik.trees import receipts
 
 if TYPE_CHECKING:
     from elastik.worlds import WorldReader, WorldWriter
@@ -55,45 +41,25 @@ class Hierarchy(Commits, History):
         ``path``, with ``/`` at its end. An older core gives ``path`` and ``size``.
         """
         root = paths.canonical_prefix(prefix)
-        if not self._knows("collections"):
-            older = map(OldEntries(root, depth).entry, self._lines("/proc/du", "/proc/du"))
-            return (entry for entry in older if entry is not None)
-        target = entries_target(root, depth)
-        return (entry_of(line) for line in self._lines(target, target))
+        listing = self._do(self._plans.listing(root, depth))
+        entries = map(listing.entry, self._lines(listing.target, listing.target))
+        return (entry for entry in entries if entry is not None)
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """(path, bytes) of each world at or below `prefix`, in byte order."""
         root = paths.canonical_prefix(prefix)
-        if root not in paths.RESERVED and root and self._knows("collections"):
-            with contextlib.suppress(NotFound):
-                yield root, self._size(root)
+        size = self._do(self._plans.itself(root))
+        if size is not None:
+            yield root, size
         for entry in self.entries(root):
             yield entry["path"], entry["size"]
-
-    def _size(self, path: str) -> int:
-        return int(self.head(path).get("content-length", "0"))
 
     def ls(self, prefix: str = "", *, depth: int = 1) -> Paths:
         """Paths at or below `prefix`, cut at `depth` levels; what is cut ends in ``/``.
 
         ``depth=1`` is like a directory listing, ``depth=-1`` like ``find``.
         """
-        check_depth(depth)
-        root = paths.canonical_prefix(prefix)
-        if depth == -1:
-            return [path for path, _ in self.walk(root)]
-        found = [entry["path"] for entry in self.entries(root, depth=depth)]
-        itself = root and root not in paths.RESERVED and self._knows("collections")
-        if itself and self._is_there(root):
-            found.insert(0, root)
-        return found
-
-    def _is_there(self, path: str) -> bool:
-        try:
-            self.head(path)
-        except NotFound:
-            return False
-        return True
+        return self._do(self._plans.ls(prefix, depth))
 
     def tree(self, prefix: str = "") -> str:
         """The worlds at or below `prefix` as a drawn tree; ``(empty)`` when there are none."""
@@ -116,17 +82,7 @@ class Hierarchy(Commits, History):
 
         A recursive removal of everything or of a namespace needs `force`.
         """
-        if not recursive:
-            return int(self.delete(path))
-        root = paths.canonical_prefix(path)
-        refuse_everything(root, force)
-        count = None
-        if root and root not in paths.RESERVED:
-            count = self._whole_tree("DELETE", root, {})
-        if count is not None:
-            return count + self.delete(root)
-        # Older cores, whole namespaces, and trees beyond the limit of one commit.
-        return sum(self.delete(target) for target in self.ls(root, depth=-1) if not fixed(target))
+        return self._do(self._plans.rm(path, recursive, force))
 
     # -- copy and move -------------------------------------------------------------------------
 
@@ -139,26 +95,7 @@ class Hierarchy(Commits, History):
         gets GET and PUT; `atomic=True` raises Unsupported instead. `overwrite=False` raises
         FileExistsError when `dst` exists.
         """
-        if not meta:
-            done = self._transfer("COPY", src, dst, overwrite)
-            if done is not None:
-                return done
-        if atomic:
-            raise Unsupported("an atomic copy needs a core with COPY, and no extra metadata")
-        with self.stream(src) as source:
-            sent = stored_headers(source.headers)
-            kind = source.headers.get("content-type", "application/octet-stream")
-            try:
-                return self.put(
-                    dst,
-                    source,
-                    content_type=kind,
-                    create_only=not overwrite,
-                    headers=sent,
-                    **meta,
-                )
-            except PreconditionFailed:
-                raise FileExistsError(paths.with_namespace(dst)) from None
+        return self._do(self._plans.copy(src, dst, overwrite, atomic, meta))
 
     def mv(
         self,
@@ -175,65 +112,7 @@ class Hierarchy(Commits, History):
         one commit, gets one world after the other; `atomic=True` raises Unsupported instead.
         FileExistsError unless `overwrite`.
         """
-        source, target = paths.canonical_prefix(src), paths.canonical_prefix(dst)
-        if source == target:
-            raise ValueError("mv() source and destination must be different")
-        if not recursive:
-            return self._move(source, target, overwrite, atomic)
-        if not (source and target):
-            raise ValueError("mv(recursive=True) needs a source and a destination prefix")
-        sent = destination(target, overwrite)
-        moved = self._whole_tree("MOVE", source, sent)
-        if moved is not None:
-            return moved + (self._is_there(source) and self._move(source, target, overwrite, False))
-        if atomic:
-            raise Unsupported("this core cannot move that tree in one commit")
-        names = self.ls(source, depth=-1)
-        pairs = [(name, target + name[len(source) :]) for name in names]
-        taken = set() if overwrite else set(self.list()).intersection(new for _, new in pairs)
-        if taken:
-            raise FileExistsError(min(taken))
-        return sum(self._move(old, new, overwrite, False) for old, new in pairs)
-
-    def _move(self, source: str, target: str, overwrite: bool, atomic: bool) -> int:
-        try:
-            if self._transfer("MOVE", source, target, overwrite) is not None:
-                return 1
-        except NotFound:
-            # 8.3 looked at the destination first.
-            if not overwrite and self._is_there(target):
-                raise FileExistsError(target) from None
-            raise
-        if atomic:
-            raise Unsupported("an atomic move needs a core with MOVE")
-        if not overwrite and self._is_there(target):
-            raise FileExistsError(target)
-        self.copy(source, target, overwrite=overwrite)
-        self.delete(source)
-        return 1
-
-    def _whole_tree(self, method: str, root: str, sent: dict[str, str]) -> int | None:
-        """MOVE or DELETE of all below `root` by the core; None when it must be done here."""
-        if not self._knows("copy and move"):
-            return None
-        response = self.request(method, root, None, {"Depth": "infinity", **sent})
-        count = count_of(response, method, root, sent)
-        if count:
-            self.clear_cache()
-        return count
-
-    def _transfer(self, method: str, src: str, dst: str, overwrite: bool) -> Written | None:
-        """COPY or MOVE by the core (RFC 4918 §9.8, §9.9); None when it cannot."""
-        if not self._knows("copy and move"):
-            return None
-        response = self.request(method, src, None, destination(dst, overwrite))
-        if response.status in (405, 501):
-            self._lacks.add("copy and move")
-            return None
-        done = transferred(response, method, src, dst, overwrite)
-        self.clear_cache(src)
-        self.clear_cache(dst)
-        return done
+        return self._do(self._plans.mv(src, dst, recursive, overwrite, atomic))
 
     # -- many at once --------------------------------------------------------------------------
 
@@ -291,7 +170,7 @@ class Hierarchy(Commits, History):
         """
         from elastik.downloads import download
 
-        return download(self, path, os.fspath(file), tries)
+        return self._do(download(self._plans, path, os.fspath(file), tries))
 
 
 def _each(

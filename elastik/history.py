@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
 from elastik import paths
+from elastik.plans import Lines, Plan
 from elastik.responses import Written, etag_value
+from elastik.sending import match_headers
 from elastik.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class History(Verbs):
         `before` goes on below an ``id``; `after` gives what is above one, oldest first. A memory
         world has no chain and gives nothing. NotFound when there is no such world.
         """
-        self._need("history", "audit events page")
+        self._do(self._plans.need("history", "audit events page"))
         import json
 
         for line in self._lines(events_target(path, after, before, limit), path):
@@ -75,10 +77,10 @@ class History(Verbs):
 
         What is kept, the core's ELASTIK_HISTORY says.
         """
-        self._need("history", "old versions")
+        self._do(self._plans.need("history", "old versions"))
         before = None
         while True:
-            found = [version(line) for line in self._lines(history_target(path, before), path)]
+            found = self._do(versions(path, before))
             yield from found
             if len(found) < PAGE:
                 return
@@ -90,15 +92,18 @@ class History(Verbs):
         It is a write like any other, and the version it replaces is kept by the rule. Needs the
         right to delete. NotFound when that version is not kept.
         """
-        self._need("history", "old versions")
-        validator = etag_value(if_match)
-        sent = {"If-Match": validator} if validator is not None else {}
-        response = self._checked_page("POST", version_target(path, at), path, b"", sent)
-        self.clear_cache(path)
-        return {"status": response.status, "etag": response.etag}
+        sent = match_headers(if_match)
+        return self._do(self._plans.revert(path, version_target(path, at), sent))
 
 
-def version(line: bytes) -> Version:
+def versions(path: str, before: int | None) -> Plan[list[Version]]:
+    """One page of the kept versions of a world, those before sequence number `before`."""
+    found: list[Version] = []
+    yield Lines(history_target(path, before), path, lambda line: found.append(_version(line)))
+    return found
+
+
+def _version(line: bytes) -> Version:
     """A line of the core with its ETag as everywhere else, in quotes."""
     import json
 
@@ -117,7 +122,7 @@ def events_target(path: str, after: int | None, before: int | None, limit: int |
 
 
 def history_target(path: str, before: int | None = None) -> str:
-    """Target of one page of versions, those before sequence number `before`."""
+    """Target of such a page."""
     query = f"limit={PAGE}" + (f"&before={before}" if before is not None else "")
     return f"/proc/history{paths.target(path)}?{query}"
 

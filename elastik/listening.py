@@ -3,78 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elastik import paths
-from elastik.errors import ElastikError, NotFound, error_for
+from elastik.errors import ElastikError, NotFound
 from elastik.events import SILENCE_S, Event, EventStream, with_body
+from elastik.plans import Open, Plan, Read
 
 if TYPE_CHECKING:
+    from elastik.plans import Plans
+    from elastik.transport import Answer
     from elastik.verbs import Verbs
 
 
-def open_stream(
-    client: Verbs,
-    pattern: str | Sequence[str],
-    last_event_id: str | int | None,
-    timeout: float | None,
-    max_inline: int | None,
-) -> EventStream:
-    """The stream of `Elastik.listen`; `max_inline` is None when bodies are not wanted."""
-    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
-    several = len(patterns) < 2 or client._knows("several patterns")
-    inline = max_inline is not None and client._knows("inline events")
-    target = listen_target(patterns, several, max_inline if inline else None)
-    sent = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
-    answer = client._send("GET", target, None, sent, timeout=SILENCE_S)
-    if answer.status >= 400:
-        raise error_for(
-            answer.status, answer.read(), method="GET", path=target, headers=answer.headers
-        )
-    stream = EventStream(answer, timeout=timeout, last_event_id=last_event_id)
-    return _Adapted(client, stream, [] if several else patterns, max_inline)
+class Listening:
+    """A listen request: its patterns, and what of it the core does not do."""
 
-
-class _Adapted(EventStream):
-    """A stream with the filtering and fetching that the core did not do."""
-
-    def __init__(
-        self, client: Verbs, inner: EventStream, patterns: list[str], max_inline: int | None
-    ) -> None:
-        super().__init__(
-            inner._answer, timeout=inner.timeout, last_event_id=inner.last_event_id or None
-        )
-        self._client = client
-        self._patterns = patterns
+    def __init__(self, pattern: str | Sequence[str], max_inline: int | None) -> None:
+        self._patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+        # None when bodies are not wanted.
         self._max_inline = max_inline
 
-    def __next__(self) -> Event:
-        while True:
-            event = super().__next__()
-            if not is_wanted(event, self._patterns):
-                continue
-            if self._max_inline is not None and "path" in event:
-                with_body(event)
-                if "body-state" not in event:
-                    fetch_body(self._client, event, self._max_inline)
-            return event
+    def opened(self, plans: Plans, last_event_id: str | int | None) -> Plan[Any]:
+        """Open the stream on any core."""
+        several = len(self._patterns) < 2 or (yield from plans.knows("several patterns"))
+        inline = self._max_inline is not None and (yield from plans.knows("inline events"))
+        target = listen_target(self._patterns, several, self._max_inline if inline else None)
+        if several:
+            # The core chooses.
+            self._patterns = []
+        sent = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
+        return (yield Open(target, sent, target, SILENCE_S))
+
+    def finished(self, event: Event) -> Plan[bool]:
+        """Give an event its body, if that is wanted; False when the event is not for us."""
+        if not is_wanted(event, self._patterns):
+            return False
+        if self._max_inline is not None and "path" in event:
+            with_body(event)
+            if "body-state" not in event:
+                yield from _fetched(event, self._max_inline)
+        return True
 
 
-def fetch_body(client: Verbs, event: Event, limit: int) -> None:
+def _fetched(event: Event, limit: int) -> Plan[None]:
     """Give an event of an older core its body by GET, if that is still the event's own."""
     event["body"] = None
     if event.get("method") == "DELETE":
         event["body-state"] = "none"
         return
     try:
-        with client.stream(event["path"]) as body:
-            event["body-state"] = state_of(event, body.etag, body.size, limit)
+        source = yield Open(event["path"])
+        try:
+            size = int(source.headers.get("content-length", "0"))
+            event["body-state"] = state_of(event, source.headers.get("etag", ""), size, limit)
             if event["body-state"] == "fetched":
-                event["body"] = body.read()
+                event["body"] = yield Read(source)
+        finally:
+            source.close()
     except NotFound:
         event["body-state"] = "superseded"
     except ElastikError:
         event["body"], event["body-state"] = None, "unreachable"
+
+
+def open_stream(
+    client: Verbs, listening: Listening, last_event_id: str | int | None, timeout: float | None
+) -> EventStream:
+    """The stream of `Elastik.listen`."""
+    source = client._do(listening.opened(client._plans, last_event_id))
+    return _Adapted(client, listening, source.answer, timeout, last_event_id)
+
+
+class _Adapted(EventStream):
+    """A stream with the filtering and fetching that the core did not do."""
+
+    def __init__(
+        self,
+        client: Verbs,
+        listening: Listening,
+        answer: Answer,
+        timeout: float | None,
+        last_event_id: str | int | None,
+    ) -> None:
+        super().__init__(answer, timeout=timeout, last_event_id=last_event_id)
+        self._client = client
+        self._listening = listening
+
+    def __next__(self) -> Event:
+        event = super().__next__()
+        while not self._client._do(self._listening.finished(event)):
+            event = super().__next__()
+        return event
 
 
 def listen_target(patterns: list[str], several: bool, max_inline: int | None) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 
 from elastik import paths
-from elastik.errors import ElastikError, PreconditionFailed, error_for
-from elastik.history import AuditEvent, Version, version_target
+from elastik.errors import ElastikError, NotFound, PreconditionFailed, Unsupported, error_of
+from elastik.history import PAGE, AuditEvent, Version, events_target, version_target, versions
+from elastik.plans import Ask, Lines, Plan, Plans
 from elastik.responses import Response
 
 READ_AHEAD = 256 * 1024
@@ -81,13 +84,7 @@ class Pin:
     def bytes_of(self, response: Response, first: int, last: int) -> bytes:
         """What was asked for, also from an answer without ranges."""
         if not response.ok:
-            raise error_for(
-                response.status,
-                response.body,
-                method="GET",
-                path=self.path,
-                headers=response.headers,
-            )
+            raise error_of(response, "GET", self.path)
         return response.body if response.status == 206 else response.body[first : last + 1]
 
     def grown(self, rows: Iterable[AuditEvent]) -> bool:
@@ -116,6 +113,37 @@ class Pin:
         """The error when it is gone."""
         reason = b"the world changed after it was opened, and that version is not kept"
         return PreconditionFailed(412, reason, method="GET", path=self.path)
+
+
+def piece(plans: Plans, pin: Pin, first: int, last: int) -> Plan[bytes]:
+    """These bytes of the pinned version, wherever it is now."""
+    while True:
+        answer = yield Ask("GET", pin.target, None, pin.headers(first, last), pin.target)
+        if not pin.is_other(answer):
+            return pin.bytes_of(answer, first, last)
+        with suppress(Unsupported, NotFound):
+            if (yield from _found_again(plans, pin)):
+                continue
+        raise pin.changed()
+
+
+def _found_again(plans: Plans, pin: Pin) -> Plan[bool]:
+    if pin.is_old:
+        return False
+    yield from plans.need("history", "old versions")
+    rows: list[AuditEvent] = []
+    target = events_target(pin.path, None, None, EVENTS)
+    yield Lines(target, pin.path, lambda line: rows.append(json.loads(line)))
+    if pin.grown(rows):
+        return True
+    before = None
+    while True:
+        found = yield from versions(pin.path, before)
+        if pin.kept(found):
+            return True
+        if len(found) < PAGE:
+            return False
+        before = found[-1]["seq"]
 
 
 def _etag(hmac: str) -> str:

@@ -97,7 +97,7 @@ class ByteStream(Iterator[bytes]):
     def __init__(self, answer: Answer, chunk: int = 64 * 1024) -> None:
         self.status = answer.status
         self.headers = answer.headers
-        self._answer = answer
+        self.answer = answer
         self._chunk = chunk
         self._kept = b""
 
@@ -116,7 +116,7 @@ class ByteStream(Iterator[bytes]):
         return self
 
     def __next__(self) -> bytes:
-        piece = self._kept or self._answer.read1(self._chunk)
+        piece = self._kept or self.answer.read1(self._chunk)
         self._kept = b""
         if not piece:
             raise StopIteration
@@ -137,7 +137,7 @@ class ByteStream(Iterator[bytes]):
 
     def close(self) -> None:
         """Stop reading."""
-        self._answer.close()
+        self.answer.close()
 
     def __enter__(self) -> ByteStream:
         return self

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
+from elastik.headers import reject_wire_headers
 from elastik.responses import etag_value
 
 if TYPE_CHECKING:
     from elastik.transport import Body
 
 Data = bytes | bytearray | memoryview | str | IO[bytes] | Iterable[bytes]
+
+# Methods for which a second delivery does the same once, and for which it would do more.
+REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+KEYED = frozenset({"POST", "PATCH", "COPY", "MOVE"})
+LONGEST_PAUSE_S = 10.0
 
 # The first version of the core that can do each thing.
 SINCE: dict[str, tuple[int, ...]] = {
@@ -34,6 +41,30 @@ def version_of(status: int, body: bytes) -> tuple[int, ...]:
         return ()
     numbers = words[1].lstrip("v").split("-")[0].split(".")
     return tuple(int(number) for number in numbers if number.isdigit())
+
+
+def wire_headers(method: str, headers: Mapping[str, str] | None, token: str) -> dict[str, str]:
+    """The headers of a request with token and operation key; an explicit Authorization wins."""
+    sent = dict(headers or {})
+    reject_wire_headers(sent)
+    if token and not any(name.lower() == "authorization" for name in sent):
+        sent["Authorization"] = f"Bearer {token}"
+    if method in KEYED:
+        sent.setdefault("Idempotency-Key", os.urandom(16).hex())
+    return sent
+
+
+def pause_of(status: int, headers: Mapping[str, str]) -> float | None:
+    """Seconds a 503 asks to wait; None for every other answer."""
+    if status != 503:
+        return None
+    wait = headers.get("retry-after", "")
+    return min(float(wait), LONGEST_PAUSE_S) if wait.isdecimal() else None
+
+
+def can_repeat(body: Body) -> bool:
+    """A body that can be sent once more."""
+    return body is None or isinstance(body, bytes)
 
 
 def get_headers(
@@ -100,6 +131,13 @@ def put_headers(
     return sent
 
 
+def put_options(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keywords of `Elastik.put` that `put_headers` takes, and the rest."""
+    known = put_headers.__kwdefaults__ or {}
+    options = {name: value for name, value in keywords.items() if name in known}
+    return options, {name: value for name, value in keywords.items() if name not in known}
+
+
 def post_headers(
     if_match: str | None, offset: int | None, headers: Mapping[str, str] | None
 ) -> dict[str, str]:
@@ -107,14 +145,18 @@ def post_headers(
     sent = dict(headers or {})
     if offset is not None:
         sent["X-Append-Offset"] = str(offset)
+    return {**sent, **match_headers(if_match)}
+
+
+def match_headers(if_match: str | None) -> dict[str, str]:
+    """The header of a condition, if there is one."""
     validator = etag_value(if_match)
-    return sent if validator is None else {**sent, "If-Match": validator}
+    return {} if validator is None else {"If-Match": validator}
 
 
 def delete_headers(if_match: str | None, purge: bool) -> dict[str, str]:
     """The headers of a DELETE from its keywords."""
-    validator = etag_value(if_match)
-    sent = {"If-Match": validator} if validator is not None else {}
+    sent = match_headers(if_match)
     return {**sent, "X-Elastik-Purge": "true"} if purge else sent
 
 

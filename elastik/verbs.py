@@ -6,24 +6,27 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import IO, TYPE_CHECKING, Any, cast, overload
 
 from elastik import paths
-from elastik.errors import NotFound, Unsupported, error_for
-from elastik.headers import reject_wire_headers
-from elastik.remembered import Remembered
+from elastik.errors import error_for
+from elastik.plans import Ask, Lines, Open, Pause, Plan, Read, Result, Save, Step
 from elastik.responses import ByteStream, Response, WorldMeta, Written
 from elastik.sending import (
-    SINCE,
+    KEYED,
+    REPEATABLE,
     Data,
     body_of,
-    delete_headers,
+    can_repeat,
     get_headers,
+    pause_of,
     post_headers,
     put_headers,
     version_of,
+    wire_headers,
 )
 from elastik.settings import default_url, strongest_token
+from elastik.trees import Trees
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,11 +40,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("elastik")
 _log.addHandler(logging.NullHandler())
-
-# Methods for which a second delivery of the same request does the same once.
-_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-_KEYED = frozenset({"POST", "PATCH", "COPY", "MOVE"})
-_LONGEST_PAUSE_S = 10.0
 
 
 class Verbs:
@@ -74,11 +72,9 @@ class Verbs:
         self._keep_alive = keep_alive
         self._cafile = cafile
         self._transport_made: Transport | CoapTransport | None = None
-        self._core_version: tuple[int, ...] | None = None
-        self._lacks: set[str] = set()
+        self._plans = Trees()
         # A core counts its requests: an answer with a lower number comes from a new process.
         self._newest_request = 0
-        self._remembered = Remembered()
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -184,14 +180,10 @@ class Verbs:
         timeout: float | None = None,
     ) -> Answer:
         """Send with token and operation key, once more after a dead connection or a 503."""
-        sent = dict(headers or {})
-        reject_wire_headers(sent)
-        if self.bearer_token and not any(name.lower() == "authorization" for name in sent):
-            sent["Authorization"] = f"Bearer {self.bearer_token}"
-        again = method in _REPEATABLE and not _is_conditional(sent)
+        sent = wire_headers(method, headers, self.bearer_token)
+        again = method in REPEATABLE and not _is_conditional(sent)
         fresh = False
-        if method in _KEYED:
-            sent.setdefault("Idempotency-Key", os.urandom(16).hex())
+        if method in KEYED:
             # Only a core that knows operation keys may see the same POST twice.
             again = self._transport.has_idle() and self._knows("operation keys")
             fresh = not again
@@ -199,8 +191,8 @@ class Verbs:
             answer = self._transport.send(
                 method, target, sent, body, timeout=timeout, fresh=fresh, again=again
             )
-            pause = _pause(answer)
-            if pause is None or attempt == self.retries or not _can_repeat(body):
+            pause = pause_of(answer.status, answer.headers)
+            if pause is None or attempt == self.retries or not can_repeat(body):
                 break
             answer.read()
             time.sleep(pause)
@@ -209,12 +201,57 @@ class Verbs:
             self._newest_request = max(self._newest_request, int(number))
         return answer
 
+    # -- plans ---------------------------------------------------------------------------------
+
+    def _do(self, plan: Plan[Result]) -> Result:
+        """Carry a plan out; what a step raises is thrown into it."""
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    given = self._step(step)
+                except BaseException as exc:
+                    step = plan.throw(exc)
+                else:
+                    step = plan.send(given)
+        except StopIteration as done:
+            result: Result = done.value
+            return result
+
+    def _step(self, step: Step) -> Any:
+        if isinstance(step, Ask):
+            if step.target is None:
+                return self.request(step.method, step.path, step.body, step.headers)
+            return self._request(step.method, step.path, step.target, step.body, step.headers)
+        if isinstance(step, Open):
+            return self._opened(step)
+        if isinstance(step, Read):
+            return step.source.read()
+        if isinstance(step, Lines):
+            for line in self._lines(step.target, step.path):
+                step.take(line)
+        elif isinstance(step, Pause):
+            time.sleep(step.seconds)
+        elif isinstance(step, Save):
+            step.out.writelines(step.source)
+            return settled(step.out)
+        else:
+            answer = self._transport.send("GET", "/proc/version", {})
+            return version_of(answer.status, answer.read())
+        return None
+
+    def _opened(self, step: Open) -> ByteStream:
+        target = paths.target(step.path) if step.target is None else step.target
+        answer = self._send("GET", target, None, step.headers, timeout=step.silence)
+        if answer.status >= 400:
+            raise error_for(
+                answer.status, answer.read(), method="GET", path=step.path, headers=answer.headers
+            )
+        return ByteStream(answer)
+
     def _knows(self, capability: str) -> bool:
         """What the core can do, decided once by /proc/version."""
-        if self._core_version is None:
-            answer = self._transport.send("GET", "/proc/version", {})
-            self._core_version = version_of(answer.status, answer.read())
-        return self._core_version >= SINCE[capability] and capability not in self._lacks
+        return self._do(self._plans.knows(capability))
 
     # -- verbs ---------------------------------------------------------------------------------
 
@@ -243,8 +280,6 @@ class Verbs:
         `delete_after` seconds the core deletes the world (Unsupported on a core before 9).
         Raises PreconditionFailed, PayloadTooLarge, InsufficientStorage, Unauthorized, Unreachable.
         """
-        if delete_after is not None:
-            self._need("lifetimes", "lifetimes")
         body = body_of(data, "put")
         sent = put_headers(
             isinstance(data, str),
@@ -260,9 +295,7 @@ class Verbs:
             create_only=create_only,
             delete_after=delete_after,
         )
-        response = self._checked("PUT", path, body, sent)
-        self._remembered.set(path, response.etag, body)
-        return {"status": response.status, "etag": response.etag}
+        return self._do(self._plans.put(path, body, sent, delete_after is not None))
 
     def post(
         self,
@@ -280,9 +313,7 @@ class Verbs:
         this client. Raises NotFound when there is nothing to append to.
         """
         sent = post_headers(if_match, offset, headers)
-        response = self._checked("POST", path, body_of(data, "post"), sent)
-        self.clear_cache(path)
-        return {"status": response.status, "etag": response.etag}
+        return self._do(self._plans.post(path, body_of(data, "post"), sent))
 
     @overload
     def get(
@@ -325,18 +356,8 @@ class Verbs:
         None means 304 for `if_none_match`; a missing world raises NotFound.
         """
         sent = get_headers(range, if_none_match, if_range, headers)
-        if at is not None:
-            from elastik.history import version_target
-
-            self._need("history", "old versions")
-            old = self._checked_page("GET", version_target(path, at), path, None, sent)
-            return None if old.status == 304 else old.body
-        response = self._checked("GET", path, None, sent)
-        if response.status == 304:
-            return None
-        if range is None and if_range is None:
-            self._remembered.set(path, response.etag, response.body)
-        return response.body
+        whole = range is None and if_range is None
+        return self._do(self._plans.get(path, sent, _version_of(path, at), whole))
 
     def stream(
         self,
@@ -353,35 +374,22 @@ class Verbs:
         before the first byte is read; a 304 has no bytes.
         """
         sent = get_headers(range, if_none_match, if_range, headers)
-        answer = self._send("GET", paths.target(path), None, sent)
-        if answer.status >= 400:
-            raise error_for(
-                answer.status, answer.read(), method="GET", path=path, headers=answer.headers
-            )
-        return ByteStream(answer)
+        return self._opened(Open(path, sent))
 
     def head(self, path: str) -> WorldMeta:
         """HEAD: lower-case headers as a dict; a repeated header is joined by a comma."""
-        return cast("WorldMeta", self._checked("HEAD", path).headers)
+        return cast("WorldMeta", self._do(self._plans.head(path)))
 
     def delete(self, path: str, *, if_match: str | None = None, purge: bool = False) -> bool:
         """DELETE: True when the world existed, False when there was none.
 
         With `purge` its kept versions go too (Unsupported on a core before 9).
         """
-        if purge:
-            self._need("purge", "purging")
-        try:
-            self._checked("DELETE", path, None, delete_headers(if_match, purge))
-        except NotFound:
-            return False
-        self.clear_cache(path)
-        return True
+        return self._do(self._plans.delete(path, if_match, purge))
 
     def list(self) -> list[str]:
         """All stored paths in byte order, from /proc/worlds."""
-        text = self._checked("GET", "/proc/worlds").body.decode("utf-8")
-        return [line for line in text.split("\n") if line]
+        return self._do(self._plans.names())
 
     def listen(
         self,
@@ -404,80 +412,46 @@ class Verbs:
             from elastik.coap.listening import open_events
 
             return open_events(self, pattern, last_event_id, timeout, limit)
-        from elastik.listening import open_stream
+        from elastik.listening import Listening, open_stream
 
-        return open_stream(cast("Any", self), pattern, last_event_id, timeout, limit)
+        return open_stream(self, Listening(pattern, limit), last_event_id, timeout)
 
     # -- shared --------------------------------------------------------------------------------
 
-    def _checked(
-        self,
-        method: str,
-        path: str,
-        body: Body = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Response:
-        response = self.request(method, path, body, headers)
-        if not response.ok:
-            raise error_for(
-                response.status, response.body, method=method, path=path, headers=response.headers
-            )
-        return response
-
-    def _checked_page(
-        self,
-        method: str,
-        target: str,
-        path: str,
-        body: Body = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Response:
-        """A page of the core about `path`."""
-        response = self._request(method, path, target, body, headers)
-        if not response.ok:
-            raise error_for(
-                response.status, response.body, method=method, path=path, headers=response.headers
-            )
-        return response
-
     def _lines(self, target: str, path: str) -> Iterator[bytes]:
         """The lines of a page, read as they are consumed."""
-        answer = self._send("GET", target, None, {"Accept": "application/jsonl"})
-        if answer.status >= 400:
-            raise error_for(
-                answer.status, answer.read(), method="GET", path=path, headers=answer.headers
-            )
+        source = self._opened(Open(path, {"Accept": "application/jsonl"}, target))
         rest = b""
         try:
-            for piece in answer.chunks():
+            for piece in source:
                 *lines, rest = (rest + piece).split(b"\n")
                 yield from lines
             if rest:
                 yield rest
         finally:
-            answer.close()
-
-    def _need(self, capability: str, what: str) -> None:
-        if not self._knows(capability):
-            raise Unsupported(f"this core has no {what}")
+            source.close()
 
     def clear_cache(self, path: str | None = None) -> None:
         """Forget the body remembered for `get_cached`, of one world or of all."""
-        self._remembered.forget(path)
+        self._plans.remembered.forget(path)
+
+
+def _version_of(path: str, at: At | None) -> str | None:
+    """The target of an old version; None for the one in force."""
+    if at is None:
+        return None
+    from elastik.history import version_target
+
+    return version_target(path, at)
+
+
+def settled(out: IO[bytes]) -> int:
+    """What was written is on the disk: the file's position."""
+    out.flush()
+    os.fsync(out.fileno())
+    return out.tell()
 
 
 def _is_conditional(headers: Mapping[str, str]) -> bool:
     """A conditional write that was applied and is sent again fails by its own effect."""
     return any(name.lower() in ("if-match", "if-none-match") for name in headers)
-
-
-def _pause(answer: Answer) -> float | None:
-    """Seconds a 503 asks to wait; None for every other answer."""
-    if answer.status != 503:
-        return None
-    wait = answer.headers.get("retry-after", "")
-    return min(float(wait), _LONGEST_PAUSE_S) if wait.isdecimal() else None
-
-
-def _can_repeat(body: Body) -> bool:
-    return body is None or isinstance(body, bytes)

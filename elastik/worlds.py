@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import io
-import tempfile
-from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from elastik.errors import NotFound, PreconditionFailed, Unsupported
-from elastik.pinned import EVENTS, Pin, Window
+from elastik.errors import NotFound
+from elastik.pinned import Pin, Window, piece
 from elastik.responses import WorldMeta, Written
+from elastik.spool import Spool
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
     from elastik.hierarchy import Hierarchy
     from elastik.sending import Data
-
-# A writer's bytes stay in memory up to this, then go to a temporary file.
-SPOOL = 8 * 1024 * 1024
 
 
 class WorldRef:
@@ -163,9 +159,9 @@ class WorldReader(io.RawIOBase):
         if self.closed:
             raise ValueError("I/O operation on closed elastik world")
         count = self._window.wanted(size)
-        piece = self._window.missing(count)
-        if piece is not None:
-            self._window.fill(self._fetch(*piece))
+        missing = self._window.missing(count)
+        if missing is not None:
+            self._window.fill(self._e._do(piece(self._e._plans, self._pin, *missing)))
         return self._window.take(count)
 
     def readall(self) -> bytes:
@@ -179,22 +175,6 @@ class WorldReader(io.RawIOBase):
         view[: len(data)] = data
         return len(data)
 
-    def _fetch(self, first: int, last: int) -> bytes:
-        while True:
-            response = self._e.page("GET", self._pin.target, self._pin.headers(first, last))
-            if not self._pin.is_other(response):
-                return self._pin.bytes_of(response, first, last)
-            self._pin_again()
-
-    def _pin_again(self) -> None:
-        with suppress(Unsupported, NotFound):
-            if not self._pin.is_old and (
-                self._pin.grown(self._e.events(self._pin.path, limit=EVENTS))
-                or self._pin.kept(self._e.history(self._pin.path))
-            ):
-                return
-        raise self._pin.changed()
-
 
 class WorldWriter(io.RawIOBase):
     """A world as a write-only binary file: stored by one PUT or POST when it is closed.
@@ -205,10 +185,7 @@ class WorldWriter(io.RawIOBase):
     def __init__(self, e: Hierarchy, path: str, mode: str = "wb", **kwargs: Any) -> None:
         super().__init__()
         self._e = e
-        self._path = path
-        self._append = mode == "ab"
-        self._kwargs = kwargs
-        self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=SPOOL)  # noqa: SIM115
+        self._spool = Spool(path, mode, kwargs)
         self.written: Written | None = None
 
     def writable(self) -> bool:
@@ -217,8 +194,6 @@ class WorldWriter(io.RawIOBase):
 
     def write(self, data: Buffer) -> int:
         """Keep all of `data` until close."""
-        if self.closed:
-            raise ValueError("I/O operation on closed elastik world")
         return self._spool.write(data)
 
     def tell(self) -> int:
@@ -227,7 +202,7 @@ class WorldWriter(io.RawIOBase):
 
     def discard(self) -> None:
         """Close without storing anything."""
-        self._spool.close()
+        self._spool.discard()
         super().close()
 
     def close(self) -> None:
@@ -235,24 +210,9 @@ class WorldWriter(io.RawIOBase):
         if self.closed:
             return
         try:
-            self._spool.seek(0)
-            self.written = self._store()
+            self.written = self._e._do(self._spool.stored(self._e._plans))
         finally:
             self.discard()
-
-    def _store(self) -> Written:
-        if not self._append:
-            return self._e.put(self._path, self._spool, **self._kwargs)
-        try:
-            return self._e.post(self._path, self._spool)
-        except NotFound:
-            self._spool.seek(0)
-        try:
-            return self._e.put(self._path, self._spool, create_only=True, **self._kwargs)
-        except PreconditionFailed:
-            # Somebody created it between the two: append after all.
-            self._spool.seek(0)
-            return self._e.post(self._path, self._spool)
 
     def __exit__(
         self,

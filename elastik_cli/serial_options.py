@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from elastik_cli.completion import PORT
 from elastik_cli.options import DURATION, all_of
 
-device = click.argument("device")
+device = click.argument("device", type=PORT)
 board_path = click.argument("path")
 baud = click.option("--baud", type=int, default=115200, metavar="N", help="Bits a second (115200).")
 _LEVEL = click.Choice(["on", "off"])

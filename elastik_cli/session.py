@@ -40,6 +40,7 @@ class Flags:
     retry: int | None = None
     json: bool = False
     color: str | None = None
+    no_pager: bool = False
     quiet: bool = False
     verbose: int = 0
     debug: bool = False

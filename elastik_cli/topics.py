@@ -63,6 +63,9 @@ reason), and the exit code is 8 in the end. --on-error stop ends at once and lea
 for the next run. --kill-after TIME ends commands that hang. Exit codes 126 and 127 of the
 command end the listener: retrying would not help and skipping would lose events.
 
+With --batch N or --every TIME a command gets many events, one JSON object a line, with their
+bytes in `data` or `data_base64`; ELASTIK_BATCH says how many. A batch succeeds or fails whole.
+
 Refused, broken and silent connections are tried again for ever (--retry N: so many times);
 a wrong token ends it at once. When the server can no longer deliver what was missed, that is
 said on stderr and, with --json, as {"event": "gap"}; --on-gap stop ends there.
@@ -113,6 +116,7 @@ ENVIRONMENT = {
     "ELASTIK_NO_DOTENV": "1: do not read .env",
     "NO_COLOR, FORCE_COLOR, CLICOLOR": "colour off or on",
     "VISUAL, EDITOR": "editor of edit",
+    "PAGER": "pager of diff and help on a terminal (less -FIRX); cat: none",
 }
 
 

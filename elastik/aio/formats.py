@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from elastik import bodies, paths
+from elastik import bodies
 from elastik.aio.verbs import Verbs
-from elastik.errors import ElastikError, NotFound, error_for
+from elastik.errors import ElastikError
 from elastik.responses import Written
 
 
@@ -77,11 +77,7 @@ class Formats(Verbs):
 
     async def get_cached(self, path: str) -> bytes:
         """GET, but download again only what changed."""
-        known = self._remembered.get(path)
-        if known is None:
-            return await self._body_of(path)
-        body = await self.get(path, if_none_match=known[0])
-        return known[1] if body is None else body
+        return await self._do(self._plans.cached(path))
 
     async def diff(self, path: str, new_data: str) -> str:
         """Unified diff from the stored text to `new_data`; empty when they are equal."""
@@ -101,22 +97,12 @@ class Formats(Verbs):
         """The first lines, shortened to `width` columns, from at most `max_bytes` bytes."""
         if max_bytes <= 0 or max_lines <= 0:
             return ""
-        try:
-            body = await self.get(path, range=(0, max_bytes - 1))
-        except ElastikError as exc:
-            # An empty world has no first byte: 416 for any range (core.md §3.3).
-            if exc.status != 416:
-                raise
-            return ""
-        return bodies.preview_of(body or b"", width, max_lines, encoding, errors)
+        body = await self._do(self._plans.beginning(path, max_bytes))
+        return bodies.preview_of(body, width, max_lines, encoding, errors)
 
     async def exists(self, path: str) -> bool:
         """False only for 404."""
-        try:
-            await self.head(path)
-        except NotFound:
-            return False
-        return True
+        return await self._do(self._plans.exists(path))
 
     async def sizeof(self, path: str) -> int:
         """Bytes of the body."""
@@ -132,17 +118,7 @@ class Formats(Verbs):
 
     async def verify(self, path: str) -> bool:
         """Let the core check the audit chain."""
-        page = f"/proc/audit/{paths.canonical(path)}/verify"
-        response = await self.request("HEAD", page)
-        found = bodies.verdict(response)
-        if found is not None:
-            return found
-        if response.status == 404 and await self.exists(path):
-            # The world is there, so it is the page that this core does not have.
-            return False
-        raise error_for(
-            response.status, response.body, method="HEAD", path=page, headers=response.headers
-        )
+        return await self._do(self._plans.verify(path))
 
     @asynccontextmanager
     async def tmp(self, name: str = "") -> AsyncIterator[str]:

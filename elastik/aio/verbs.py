@@ -10,33 +10,27 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from elastik import paths
-from elastik.errors import (
-    ElastikError,
-    NotFound,
-    NotOverCoap,
-    TimedOut,
-    Unreachable,
-    Unsupported,
-    error_for,
-)
-from elastik.events import SILENCE_S, Event, FrameParser, with_body
-from elastik.headers import reject_wire_headers
+from elastik.errors import ElastikError, NotOverCoap, TimedOut, Unreachable, error_for
+from elastik.events import SILENCE_S, Event, FrameParser
 from elastik.history import version_target
-from elastik.listening import is_wanted, listen_target, state_of
-from elastik.remembered import Remembered
+from elastik.listening import Listening
+from elastik.plans import Ask, Lines, Open, Pause, Plan, Read, Result, Save, Step
 from elastik.responses import Response, WorldMeta, Written
 from elastik.sending import (
-    SINCE,
     Data,
     body_of,
-    delete_headers,
+    can_repeat,
     get_headers,
+    pause_of,
     post_headers,
     put_headers,
     version_of,
+    wire_headers,
 )
 from elastik.settings import default_url, strongest_token
 from elastik.transport import pieces
+from elastik.trees import Trees
+from elastik.verbs import settled
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -65,17 +59,16 @@ class Verbs:
         except ImportError as exc:
             raise ImportError("elastik.aio needs aiohttp: pip install 'elastik[aio]'") from exc
         self._aiohttp = aiohttp
+        self._failures = (aiohttp.ClientError, OSError)
         self.url = (default_url() if url is None else url).rstrip("/")
         self.bearer_token = strongest_token() if bearer_token is None else bearer_token
         self.timeout = timeout
         self.retries = retries
         self._cafile = cafile
         self._session: ClientSession | None = None
-        self._core_version: tuple[int, ...] | None = None
-        self._lacks: set[str] = set()
-        self._remembered = Remembered()
+        self._plans = Trees()
 
-    def _opened(self) -> ClientSession:
+    def _connected(self) -> ClientSession:
         if self._session is not None:
             return self._session
         parts = urlsplit(self.url)
@@ -129,13 +122,8 @@ class Verbs:
     ) -> ClientResponse:
         from yarl import URL
 
-        sent = dict(headers or {})
-        reject_wire_headers(sent)
-        if self.bearer_token and not any(name.lower() == "authorization" for name in sent):
-            sent["Authorization"] = f"Bearer {self.bearer_token}"
-        if method in ("POST", "PATCH", "COPY", "MOVE"):
-            sent.setdefault("Idempotency-Key", os.urandom(16).hex())
-        session = self._opened()
+        sent = wire_headers(method, headers, self.bearer_token)
+        session = self._connected()
         wait = self.timeout if silence is None else silence
         limits = self._aiohttp.ClientTimeout(total=None, sock_connect=wait, sock_read=wait)
         url = URL(self._base + target, encoded=True)
@@ -144,15 +132,13 @@ class Verbs:
                 answer = await session.request(
                     method, url, data=body, headers=sent, timeout=limits, allow_redirects=False
                 )
-            except (self._aiohttp.ClientError, OSError) as exc:
+            except self._failures as exc:
                 raise _unreachable(exc, method, target) from exc
-            wanted = answer.headers.get("Retry-After", "")
-            repeatable = body is None or isinstance(body, bytes)
-            if answer.status != 503 or not wanted.isdecimal() or not repeatable:
+            pause = pause_of(answer.status, answer.headers)
+            if pause is None or attempt == self.retries or not can_repeat(body):
                 break
-            if attempt < self.retries:
-                answer.release()
-                await asyncio.sleep(min(float(wanted), 10.0))
+            answer.release()
+            await asyncio.sleep(pause)
         return answer
 
     async def request(
@@ -171,7 +157,7 @@ class Verbs:
         answer = await self._send(method, target, body, headers)
         try:
             whole = await answer.read()
-        except (self._aiohttp.ClientError, OSError) as exc:
+        except self._failures as exc:
             raise _unreachable(exc, method, target) from exc
         return Response(answer.status, joined(answer), whole)
 
@@ -181,78 +167,74 @@ class Verbs:
         """As `elastik.Elastik.page`: a page of the core itself, its query included."""
         return await self._request(method, target, None, headers)
 
-    async def _checked(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Response:
-        return await self._checked_page(method, paths.target(path), path, body, headers)
+    # -- plans ---------------------------------------------------------------------------------
 
-    async def _checked_page(
-        self,
-        method: str,
-        target: str,
-        path: str,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Response:
-        response = await self._request(method, target, body, headers)
-        if not response.ok:
-            raise error_for(
-                response.status, response.body, method=method, path=path, headers=response.headers
-            )
-        return response
+    async def _do(self, plan: Plan[Result]) -> Result:
+        """Carry a plan out; what a step raises is thrown into it."""
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    given = await self._step(step)
+                except BaseException as exc:
+                    step = plan.throw(exc)
+                else:
+                    step = plan.send(given)
+        except StopIteration as done:
+            result: Result = done.value
+            return result
 
-    async def _opened_page(
-        self, target: str, path: str, sent: Mapping[str, str], *, silence: float | None = None
-    ) -> ClientResponse:
-        """The answer to a GET with its body still to be read; release it."""
-        answer = await self._send("GET", target, None, sent, silence=silence)
+    async def _step(self, step: Step) -> Any:
+        if isinstance(step, Ask):
+            target = paths.target(step.path) if step.target is None else step.target
+            return await self._request(step.method, target, step.body, step.headers)
+        if isinstance(step, Open):
+            return await self._opened(step)
+        if isinstance(step, Read):
+            return await step.source.read()
+        if isinstance(step, Lines):
+            async with aclosing(self._lines(step.target, step.path)) as lines:
+                async for line in lines:
+                    step.take(line)
+        elif isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+        elif isinstance(step, Save):
+            async for part in step.source:
+                step.out.write(part)
+            return await asyncio.to_thread(settled, step.out)
+        else:
+            answer = await self._request("GET", "/proc/version")
+            return version_of(answer.status, answer.body)
+        return None
+
+    async def _opened(self, step: Open) -> Source:
+        target = paths.target(step.path) if step.target is None else step.target
+        answer = await self._send("GET", target, None, step.headers, silence=step.silence)
         if answer.status < 400:
-            return answer
+            return Source(answer, step.path, self._failures)
         try:
             body, headers = await answer.read(), joined(answer)
         finally:
             answer.release()
-        raise error_for(answer.status, body, method="GET", path=path, headers=headers)
-
-    async def _chunks(self, answer: ClientResponse, path: str) -> AsyncGenerator[bytes, None]:
-        """A body as it arrives."""
-        try:
-            async for piece in answer.content.iter_any():
-                yield piece
-        except (self._aiohttp.ClientError, OSError) as exc:
-            raise _unreachable(exc, "GET", path) from exc
-        finally:
-            answer.close()
+        raise error_for(answer.status, body, method="GET", path=step.path, headers=headers)
 
     async def _lines(self, target: str, path: str) -> AsyncGenerator[bytes, None]:
         """The lines of a page, read as they are consumed."""
-        answer = await self._opened_page(target, path, {"Accept": "application/jsonl"})
+        source = await self._opened(Open(path, {"Accept": "application/jsonl"}, target))
         rest = b""
-        async with aclosing(self._chunks(answer, path)) as pieces:
-            async for piece in pieces:
+        try:
+            async for piece in source:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     yield line
-        if rest:
-            yield rest
-
-    async def _knows(self, capability: str) -> bool:
-        if self._core_version is None:
-            response = await self._request("GET", "/proc/version")
-            self._core_version = version_of(response.status, response.body)
-        return self._core_version >= SINCE[capability] and capability not in self._lacks
-
-    async def _need(self, capability: str, what: str) -> None:
-        if not await self._knows(capability):
-            raise Unsupported(f"this core has no {what}")
+            if rest:
+                yield rest
+        finally:
+            source.close()
 
     def clear_cache(self, path: str | None = None) -> None:
         """Forget the body remembered for `get_cached`, of one world or of all."""
-        self._remembered.forget(path)
+        self._plans.remembered.forget(path)
 
     # -- verbs ---------------------------------------------------------------------------------
 
@@ -274,8 +256,6 @@ class Verbs:
         **meta: Any,
     ) -> Written:
         """As `elastik.Elastik.put`; `data` may also be an asynchronous iterator of bytes."""
-        if delete_after is not None:
-            await self._need("lifetimes", "lifetimes")
         body = _body(data, "put")
         sent = put_headers(
             isinstance(data, str),
@@ -291,9 +271,7 @@ class Verbs:
             create_only=create_only,
             delete_after=delete_after,
         )
-        response = await self._checked("PUT", path, body, sent)
-        self._remembered.set(path, response.etag, body)
-        return {"status": response.status, "etag": response.etag}
+        return await self._do(self._plans.put(path, body, sent, delete_after is not None))
 
     async def post(
         self,
@@ -306,9 +284,7 @@ class Verbs:
     ) -> Written:
         """As `elastik.Elastik.post`."""
         sent = post_headers(if_match, offset, headers)
-        response = await self._checked("POST", path, _body(data, "post"), sent)
-        self.clear_cache(path)
-        return {"status": response.status, "etag": response.etag}
+        return await self._do(self._plans.post(path, _body(data, "post"), sent))
 
     async def get(
         self,
@@ -322,15 +298,9 @@ class Verbs:
     ) -> bytes | None:
         """As `elastik.Elastik.get`: the exact bytes, None for 304."""
         sent = get_headers(range, if_none_match, if_range, headers)
-        if at is not None:
-            await self._need("history", "old versions")
-        target = paths.target(path) if at is None else version_target(path, at)
-        response = await self._checked_page("GET", target, path, None, sent)
-        if response.status == 304:
-            return None
-        if at is None and range is None and if_range is None:
-            self._remembered.set(path, response.etag, response.body)
-        return response.body
+        version = None if at is None else version_target(path, at)
+        whole = range is None and if_range is None
+        return await self._do(self._plans.get(path, sent, version, whole))
 
     async def _body_of(self, path: str) -> bytes:
         return cast("bytes", await self.get(path))
@@ -341,31 +311,23 @@ class Verbs:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """``async with e.stream(path) as pieces``, then ``async for piece in pieces``."""
         sent = get_headers(range, None, None, None)
-        answer = await self._opened_page(paths.target(path), path, sent)
+        source = await self._opened(Open(path, sent))
         try:
-            yield self._chunks(answer, path)
+            yield source
         finally:
-            answer.close()
+            source.close()
 
     async def head(self, path: str) -> WorldMeta:
         """As `elastik.Elastik.head`."""
-        return cast("WorldMeta", (await self._checked("HEAD", path)).headers)
+        return cast("WorldMeta", await self._do(self._plans.head(path)))
 
     async def delete(self, path: str, *, if_match: str | None = None, purge: bool = False) -> bool:
         """As `elastik.Elastik.delete`: True when the world existed."""
-        if purge:
-            await self._need("purge", "purging")
-        try:
-            await self._checked("DELETE", path, None, delete_headers(if_match, purge))
-        except NotFound:
-            return False
-        self.clear_cache(path)
-        return True
+        return await self._do(self._plans.delete(path, if_match, purge))
 
     async def list(self) -> list[str]:
         """All stored paths in byte order."""
-        text = (await self._checked("GET", "/proc/worlds")).body.decode("utf-8")
-        return [line for line in text.split("\n") if line]
+        return await self._do(self._plans.names())
 
     async def listen(
         self,
@@ -377,44 +339,14 @@ class Verbs:
         max_inline: int = 1 << 20,
     ) -> AsyncIterator[Event]:
         """Asynchronous iterator of events, as `elastik.Elastik.listen`; ends with the stream."""
-        patterns = [pattern] if isinstance(pattern, str) else [*pattern]
-        several = len(patterns) < 2 or await self._knows("several patterns")
-        within = inline and await self._knows("inline events")
-        target = listen_target(patterns, several, max_inline if within else None)
-        sent = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
-        answer = await self._opened_page(target, target, sent, silence=SILENCE_S)
+        listening = Listening(pattern, max_inline if inline else None)
+        source = await self._do(listening.opened(self._plans, last_event_id))
         try:
-            async for event in self._events(answer, timeout):
-                if not is_wanted(event, [] if several else patterns):
-                    continue
-                if inline and "path" in event:
-                    with_body(event)
-                    if "body-state" not in event:
-                        await self._fetch_body(event, max_inline)
-                yield event
+            async for event in self._events(source.answer, timeout):
+                if await self._do(listening.finished(event)):
+                    yield event
         finally:
-            answer.close()
-
-    async def _fetch_body(self, event: Event, limit: int) -> None:
-        """Give an event of an older core its body by GET, if that is still the event's own."""
-        event["body"] = None
-        if event.get("method") == "DELETE":
-            event["body-state"] = "none"
-            return
-        try:
-            answer = await self._opened_page(paths.target(event["path"]), event["path"], {})
-            try:
-                headers = joined(answer)
-                size = int(headers.get("content-length", "0"))
-                event["body-state"] = state_of(event, headers.get("etag", ""), size, limit)
-                if event["body-state"] == "fetched":
-                    event["body"] = await answer.read()
-            finally:
-                answer.close()
-        except NotFound:
-            event["body-state"] = "superseded"
-        except (ElastikError, self._aiohttp.ClientError, OSError):
-            event["body"], event["body-state"] = None, "unreachable"
+            source.close()
 
     async def _events(self, answer: ClientResponse, timeout: float | None) -> AsyncIterator[Event]:
         parser = FrameParser()
@@ -428,13 +360,46 @@ class Verbs:
                 raise Unreachable(f"nothing heard for {SILENCE_S:.0f} s", path="/listen") from None
             except asyncio.TimeoutError:
                 raise TimedOut(f"no event within {timeout} s", path="/listen") from None
-            except (self._aiohttp.ClientError, OSError) as exc:
+            except self._failures as exc:
                 raise _unreachable(exc, "GET", "/listen") from exc
             if not piece:
                 return
             for event in parser.feed(piece):
                 yield event
                 deadline = None if timeout is None else loop.time() + timeout
+
+
+class Source(AsyncIterator[bytes]):
+    """An answer whose body is still to be read: iterate it or read it, and close it."""
+
+    def __init__(
+        self, answer: ClientResponse, path: str, failures: tuple[type[Exception], ...]
+    ) -> None:
+        self.answer = answer
+        self.status = answer.status
+        self.headers = joined(answer)
+        self._path = path
+        self._failures = failures
+
+    def __aiter__(self) -> Source:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            part = await self.answer.content.readany()
+        except self._failures as exc:
+            raise _unreachable(exc, "GET", self._path) from exc
+        if not part:
+            raise StopAsyncIteration
+        return part
+
+    async def read(self) -> bytes:
+        """What is left of the body."""
+        return b"".join([part async for part in self])
+
+    def close(self) -> None:
+        """Drop what is unread, and the connection with it."""
+        self.answer.close()
 
 
 def _body(data: Any, method: str) -> Any:

@@ -174,7 +174,8 @@ def ping(session: Any, words: tuple[str, ...], count: int) -> None:
 def observe(session: Any, words: tuple[str, ...], wish: dict[str, Any], argv: Any) -> Any:
     """The runner that prints, or runs a command for, every value."""
     from elastik_cli.coapio.watching import CoapFeed, Values
-    from elastik_cli.listening import Runs, command_for, parse_on_error
+    from elastik_cli.handlers import Runs
+    from elastik_cli.listening import command_for, parse_on_error
     from elastik_cli.position import Position
     from elastik_cli.runner import Limits as RunLimits
     from elastik_cli.runner import Runner

@@ -15,6 +15,7 @@ from elastik_cli.coapio.asking import Asker, failure_of
 from elastik_cli.coapio.refusals import refusal
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.feed import Connected, Event, Failed, Lost
+from elastik_cli.handlers import Handler
 
 
 class CoapFeed(threading.Thread):
@@ -74,7 +75,7 @@ class CoapFeed(threading.Thread):
         self.inbox.put(event)
 
 
-class Values:
+class Values(Handler):
     """Prints each value on a line of its own, or as JSON."""
 
     def __init__(self, out: Any) -> None:
@@ -88,6 +89,3 @@ class Values:
             self.out.bytes(body.removesuffix(b"\n") + b"\n")
             self.out.flush()
         return True
-
-    def gap(self, gap: Any) -> None:
-        """There are none: only the newest value counts."""
