@@ -154,6 +154,7 @@ def test_every_verb_was_thought_of():
         (["rm", "x", "y", "--purge"], "x-elastik-purge"),
         (["rm", "-r", "x"], ""),
         (["listen", "x", "--now"], ""),
+        (["listen", "x", "--since", "10m"], "--since TIME"),
     ],
 )
 def test_a_part_that_coap_does_not_have_is_named_and_nothing_is_left_out(elastik, words, what):
