@@ -11,15 +11,12 @@ from elastik.coap.blocks import Limits, Progress, transfer
 from elastik.coap.messages import AUTH, Message
 from elastik.coap.persevering import Pause, persevering
 from elastik.coap.speaking import Rejected, Speaker
+from elastik.coap.udp import MAX_DATAGRAM, MAX_TRANSMIT_WAIT_S
 from elastik.errors import ElastikError, TimedOut, Unsupported
 from elastik_cli.coapio.target import Target
 from elastik_cli.exits import Exit, Failure
 
 Answer = TypeVar("Answer")
-
-DATAGRAM = 1152
-# RFC 7252 §4.8.2: after so many seconds nobody answers a request any more.
-MAX_TRANSMIT_WAIT_S = 93.0
 
 
 def run(main: Coroutine[Any, Any, Answer]) -> Answer:
@@ -40,7 +37,7 @@ class Asker:
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.target, self.token, self.timeout = target, token, timeout
-        self.progress, self.limits, self.say = progress, limits or Limits(DATAGRAM), say
+        self.progress, self.limits, self.say = progress, limits or Limits(MAX_DATAGRAM), say
         self.speaker = Speaker(target.scheme, target.authority)
 
     async def __aenter__(self) -> Asker:

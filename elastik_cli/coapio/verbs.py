@@ -38,10 +38,11 @@ def token_for(session: Any, target: Target, need: str, given: str | None) -> byt
 
 def make_asker(session: Any, target: Target, need: str, wish: dict[str, Any]) -> Any:
     """A client for `target`."""
-    from elastik_cli.coapio.asking import DATAGRAM, Asker
+    from elastik.coap.udp import MAX_DATAGRAM
+    from elastik_cli.coapio.asking import Asker
 
     size = wish.get("block_size") or 1024
-    limits = Limits(DATAGRAM, messages.szx_for(size), early=size < 1024)
+    limits = Limits(MAX_DATAGRAM, messages.szx_for(size), early=size < 1024)
     token = token_for(session, target, need, wish.get("token"))
     return Asker(target, token, session.flags.timeout, _progress(session), limits, session.say)
 
