@@ -9,13 +9,18 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from elastik.errors import NotFound
+from elastik.errors import ElastikError, NotFound
+from elastik.handling import complain
 
 if TYPE_CHECKING:
     from elastik.worlds import WorldRef
 
 # A position that is a little old costs repetitions after a crash, never losses.
 SAVE_EVERY_S = 0.05
+# Over events that nobody wants; a position far behind could fall out of the core's log.
+SAVE_SKIPPED_EVERY_S = 5.0
+# After a position could not be written.
+PAUSE_S = 1.0
 
 
 class Bookmark:
@@ -24,6 +29,8 @@ class Bookmark:
     def __init__(self, place: str | os.PathLike[str] | WorldRef | None, after: int | None) -> None:
         self._place = place
         self._lock = threading.Lock()
+        # Held while the position is written: two writers would share one temporary file.
+        self._saving = threading.Lock()
         self._open: set[int] = set()
         # Finished, but above one that is still open; they may come again after a reconnection.
         self._ahead: set[int] = set()
@@ -77,11 +84,30 @@ class Bookmark:
             self._ahead.add(event)
             lowest = min(self._open, default=event + 1)
             self._ahead = {number for number in self._ahead if number > lowest}
-        if time.monotonic() - self._saved_at >= SAVE_EVERY_S:
-            self.save()
+        self._save_after(SAVE_EVERY_S)
+
+    def save_at_times(self) -> None:
+        """Write the position down if that was long ago."""
+        self._save_after(SAVE_SKIPPED_EVERY_S)
+
+    def _save_after(self, seconds: float) -> None:
+        if time.monotonic() < self._saved_at + seconds or not self._saving.acquire(blocking=False):
+            return
+        try:
+            self._save()
+        except (ElastikError, OSError) as exc:
+            # The event is handled all the same; until this works a crash would repeat more.
+            complain(f"cannot store the position: {exc}")
+            self._saved_at = time.monotonic() + PAUSE_S
+        finally:
+            self._saving.release()
 
     def save(self) -> None:
-        """Write the position down now, if it has moved."""
+        """Write the position down now, if it has moved; raises when that fails."""
+        with self._saving:
+            self._save()
+
+    def _save(self) -> None:
         position = self.position
         if self._place is None or position is None or position == self._saved:
             return

@@ -49,7 +49,8 @@ class Commits(Verbs):
         """Change a JSON world in place.
 
         A mapping is a merge patch (RFC 7396: None removes a member), a list a JSON patch
-        (RFC 6902: operations in order, all or none).
+        (RFC 6902: operations in order, all or none). NotFound, PreconditionFailed, or Conflict
+        when the patch does not fit what is there.
         """
         return self._do(self._plans.patch(path, *patch_of(changes, if_match)))
 

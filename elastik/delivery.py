@@ -32,9 +32,17 @@ class Lanes:
     A lane whose head failed rests until its pause is over, without holding a worker.
     """
 
-    def __init__(self, workers: int, retry: Retry, give_up: Callable[[Job, Exception], None]):
+    def __init__(
+        self,
+        workers: int,
+        retry: Retry,
+        give_up: Callable[[Job, Exception], None],
+        fatal: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`fatal` is told when a job ends by what is no Exception, or giving one up fails."""
         self._retry = retry
         self._give_up = give_up
+        self._fatal = fatal
         self._lanes: dict[str, deque[Job]] = {}
         self._failures: dict[str, int] = {}
         self._ready: deque[str] = deque()
@@ -75,14 +83,17 @@ class Lanes:
         with self._change:
             self._change.wait_for(lambda: not self._count or self._stopping)
 
-    def stop(self) -> None:
-        """Let running jobs end, start no other, and wait for the workers."""
+    def halt(self) -> None:
+        """Let running jobs end and start no other. Waits for nothing: signal handlers call it."""
         with self._change:
             self._stopping = True
             self._change.notify_all()
+
+    def stop(self) -> None:
+        """Halt, and wait for the workers. Not for a worker to call: two would await each other."""
+        self.halt()
         for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join()
+            thread.join()
 
     def _work(self) -> None:
         while (path := self._next()) is not None:
@@ -92,8 +103,7 @@ class Lanes:
             except Exception as exc:
                 self._failed(path, job, exc)
             except BaseException as exc:
-                self.error = exc
-                self.stop()
+                self._end(exc)
             else:
                 self._done(path)
 
@@ -115,8 +125,7 @@ class Lanes:
             try:
                 self._give_up(job, exc)
             except BaseException as fatal:
-                self.error = fatal
-                self.stop()
+                self._end(fatal)
                 return
             self._done(path)
             return
@@ -124,6 +133,11 @@ class Lanes:
             self._failures[path] = failures
             heapq.heappush(self._resting, (time.monotonic() + pause, path))
             self._change.notify_all()
+
+    def _end(self, error: BaseException) -> None:
+        self.error = self.error or error
+        self.halt()
+        self._fatal()
 
     def _done(self, path: str) -> None:
         with self._change:

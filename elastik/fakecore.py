@@ -19,8 +19,14 @@ VERSION = b"elastik-core 8.3.0 (fake)\n"
 REPLAY = 1024
 _METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS"
 _TEXT = "text/plain; charset=utf-8"
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
 _EMPTY_META = chain.meta_sha256("", {})
+
+_LACKED = {f"/proc/{name}" for name in ("df", "pool", "metrics", "health", "ready", "batch")}
+# Request headers with a meaning for a core that is not imitated here.
+_NOT_IMITATED = frozenset(
+    "if-modified-since if-unmodified-since x-elastik-ttl x-elastik-purge depth".split()
+)
 
 Headers = dict[str, str]
 
@@ -98,6 +104,8 @@ class FakeCore:
             world = paths.canonical(unquote_to_bytes(path).decode("utf-8"))
         except (BadPath, UnicodeDecodeError) as exc:
             raise Refusal(400, f"bad request: {exc}\n") from None
+        if not _NOT_IMITATED.isdisjoint(headers):
+            raise NotImplementedError(f"FakeElastik ignores no {_NOT_IMITATED & {*headers}}")
         return handlers[method](world, headers, body)
 
     # -- /proc ---------------------------------------------------------------------------------
@@ -110,7 +118,7 @@ class FakeCore:
             raise Refusal(405, "method not allowed\n", {"allow": allow})
         if path.startswith("/proc/audit/") and path.endswith("/verify"):
             return self._verify(path[len("/proc/audit/") : -len("/verify")])
-        if path in ("/proc/df", "/proc/pool"):
+        if path in _LACKED or path.startswith(("/proc/list/", "/proc/history/", "/proc/audit/")):
             raise NotImplementedError(f"FakeElastik has no {path}")
         names = sorted(self._worlds, key=lambda name: name.encode())
         pages = {
@@ -152,6 +160,9 @@ class FakeCore:
             "link": f'</listen/{quoted}>; rel="monitor", </proc/worlds>; rel="collection"',
             **dict(sorted(world.headers.items())),
         }
+        match = headers.get("if-match", "")
+        if match and match != "*" and etag not in _tags(match):
+            raise Refusal(412, "precondition failed: If-Match did not match current ETag\n")
         wanted = headers.get("if-none-match", "")
         if wanted == "*" or etag in (tag.removeprefix("W/") for tag in _tags(wanted)):
             return 304, answered, b""
@@ -180,6 +191,11 @@ class FakeCore:
         world = self._judged(name, headers)
         if world is None:
             raise Refusal(404, "world not found\n")
+        asked = headers.get("x-append-offset", str(len(world.body)))
+        if not asked.isdecimal():
+            raise Refusal(400, "bad request: x-append-offset must be a number of bytes\n")
+        if int(asked) != len(world.body):
+            raise Refusal(412, f"precondition failed: the world ends at byte {len(world.body)}\n")
         world.body += body
         self._commit(name, world, "append")
         return 200, {"content-type": _TEXT, "etag": _etag(world)}, b""
@@ -323,6 +339,8 @@ def _chain(
 
 def _ranged(asked: str, body: bytes, answered: Headers) -> tuple[int, Headers, bytes]:
     """One byte range (RFC 9110 §14.1.2); what is not one is ignored."""
+    if "," in asked and asked.lower().startswith("bytes="):
+        raise NotImplementedError("FakeElastik knows one range at a time")
     match = _RANGE.fullmatch(asked)
     size = len(body)
     if match is None or match[1] == match[2] == "":

@@ -7,12 +7,15 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from elastik import bodies
 from elastik.errors import ElastikError
 from elastik.responses import Written
 from elastik.verbs import Verbs
+
+if TYPE_CHECKING:
+    from elastik.history import At
 
 _REPRESENTATION = (
     "content_type",
@@ -45,6 +48,7 @@ class Formats(Verbs):
         if_none_match: None = None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> str: ...
 
     @overload
@@ -58,6 +62,7 @@ class Formats(Verbs):
         if_none_match: str | None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> str | None: ...
 
     def get_text(
@@ -70,10 +75,16 @@ class Formats(Verbs):
         if_none_match: str | None = None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> str | None:
-        """GET and decode; None on 304."""
+        """GET and decode, as `get`; None on 304."""
         body = self.get(
-            path, range=range, if_none_match=if_none_match, if_range=if_range, headers=headers
+            path,
+            range=range,
+            if_none_match=if_none_match,
+            if_range=if_range,
+            headers=headers,
+            at=at,
         )
         return None if body is None else body.decode(encoding, errors)
 
@@ -95,8 +106,12 @@ class Formats(Verbs):
         if_none_match: str | None = None,
         if_range: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: At | None = None,
     ) -> Any:
-        """GET and parse JSON; None on 304 (and for a stored ``null``)."""
+        """GET, as `get`, and parse JSON; None on 304 (and for a stored ``null``).
+
+        json.JSONDecodeError, a ValueError, when it is no JSON.
+        """
         import json
 
         text = self.get_text(
@@ -106,6 +121,7 @@ class Formats(Verbs):
             if_none_match=if_none_match,
             if_range=if_range,
             headers=headers,
+            at=at,
         )
         return None if text is None else json.loads(text)
 
@@ -118,7 +134,7 @@ class Formats(Verbs):
         return self.put(path, packed, content_encoding="gzip", **kwargs)
 
     def get_gzip(self, path: str) -> bytes:
-        """GET and decompress."""
+        """GET and decompress; gzip.BadGzipFile when it is no gzip."""
         import gzip
 
         return gzip.decompress(self.get(path))
@@ -140,7 +156,7 @@ class Formats(Verbs):
         return self.put(path, struct.pack(fmt, *values), **kwargs)
 
     def get_struct(self, path: str, fmt: str) -> tuple[Any, ...]:
-        """GET and ``struct.unpack(fmt, body)``."""
+        """GET and ``struct.unpack(fmt, body)``; struct.error when the sizes differ."""
         import struct
 
         return struct.unpack(fmt, self.get(path))
@@ -178,11 +194,14 @@ class Formats(Verbs):
         return self._do(self._plans.exists(path))
 
     def sizeof(self, path: str) -> int:
-        """Bytes of the body."""
+        """Bytes of the body, by one HEAD; NotFound when there is no such world."""
         return int(self.head(path).get("content-length", "0"))
 
     def checksum(self, path: str) -> str:
-        """The quoted ETag: hmac of the newest event, or sha256 of a memory world's body."""
+        """The quoted ETag: hmac of the newest event, or sha256 of a memory world's body.
+
+        NotFound when there is no such world.
+        """
         return self.head(path).get("etag", "")
 
     def is_audited(self, path: str) -> bool:

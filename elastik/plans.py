@@ -102,7 +102,7 @@ class Plans:
     """The plans of the wire verbs, and what is known of the core they are for."""
 
     def __init__(self) -> None:
-        self._core_version: tuple[int, ...] | None = None
+        self._core_version: tuple[int, ...] = ()
         # What a core of its version should have and has refused.
         self._lacks: set[str] = set()
         self.remembered = Remembered()
@@ -111,9 +111,10 @@ class Plans:
 
     def knows(self, capability: str) -> Plan[bool]:
         """What the core can do, decided once by /proc/version."""
-        if self._core_version is None:
-            self._core_version = yield Version()
-        version: tuple[int, ...] = self._core_version
+        version = self._core_version
+        if not version:
+            # Empty: no core, or one that cannot answer just now. That decides nothing for later.
+            version = self._core_version = yield Version()
         return version >= SINCE[capability] and capability not in self._lacks
 
     def need(self, capability: str, what: str) -> Plan[None]:

@@ -127,6 +127,8 @@ class Reactor:
     ) -> None:
         """Feed events to the handlers until `max_events` are handled, stop(), or a signal.
 
+        Without `e` they come from the core that start() runs in this process, else from the one
+        that the environment names.
         An event is acknowledged when all its handlers succeeded. `state` names a file, or a world
         by a reference (``e / "home" / "position"``), that keeps the position over restarts;
         `after` is where to begin when it is empty (0: all the core remembers, None: from now).
@@ -140,7 +142,7 @@ class Reactor:
                 "elastik.run() has no @elastik.listen handlers registered. "
                 "Register a handler first, or remove run() if you only need put/get."
             )
-        client = Elastik() if e is None else e
+        client = _client() if e is None else e
         retry = Retry(attempts if reconnect else 1, retry_s)
         this = _Run(self, client, Bookmark(state, after), reconnect, retry_s, max_events)
         self._run = this
@@ -177,6 +179,12 @@ class Reactor:
         return [route for route in self._routes.items() if paths.matches(route[0], path)]
 
 
+def _client() -> Elastik:
+    from elastik import launcher, mirror
+
+    return mirror.default_client() if launcher.is_running() else Elastik()
+
+
 class _Run:
     """One call of run()."""
 
@@ -197,10 +205,14 @@ class _Run:
         self.left = max_events
         self._stopped = threading.Event()
         self._stream: EventStream | None = None
+        self._lanes: Lanes | None = None
         self._lock = threading.Lock()
 
     def stop(self) -> None:
         self._stopped.set()
+        if self._lanes is not None:
+            # loop() may wait for room in them.
+            self._lanes.halt()
         stream = self._stream
         if stream is not None:
             stream.close()
@@ -210,7 +222,8 @@ class _Run:
             assert isinstance(job, Delivery)
             self.bury(job, exc, dead_letters)
 
-        lanes = Lanes(workers, retry, give_up) if workers > 1 else None
+        lanes = Lanes(workers, retry, give_up, self.stop) if workers > 1 else None
+        self._lanes = lanes
         try:
             for event in self.events():
                 delivery = self.delivery_of(event)
@@ -316,6 +329,8 @@ class _Run:
         if not routes or path.lstrip("/") == self.bookmark.world:
             if number is not None:
                 self.bookmark.skip(number)
+                if not routes:
+                    self.bookmark.save_at_times()
             return None
         if number is not None:
             self.bookmark.begin(number)
@@ -359,20 +374,24 @@ class _Run:
             if event.get("body") is not None:
                 letter["body-base64"] = base64.b64encode(event["body"]).decode("ascii")
             name = event.get("id") or os.urandom(8).hex()
-            self._post(f"{dead_letters.rstrip('/')}/{name}", letter)
+            if not self._post(f"{dead_letters.rstrip('/')}/{name}", letter):
+                return
             complain(f"dead letter for {what}: {type(exc).__name__}: {exc}")
         self.handled(delivery, counts=False)
 
-    def _post(self, path: str, letter: dict[str, Any]) -> None:
-        """Store a dead letter, however long that takes: until then the event is not given up."""
+    def _post(self, path: str, letter: dict[str, Any]) -> bool:
+        """Store a dead letter, however long that takes; False when stopped before.
+
+        The event is then not given up, and comes again in the next run.
+        """
         while not self._stopped.is_set():
             try:
                 self.client.put_json(path, letter)
-                return
+                return True
             except ElastikError as exc:
                 complain(f"cannot store the dead letter {path}: {exc}")
                 self._stopped.wait(self.retry_s)
-        raise InterruptedError("stopped before the dead letter was stored")
+        return False
 
 
 class _Terminating:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 Data = bytes | bytearray | memoryview | str | IO[bytes] | Iterable[bytes]
 
-# Methods for which a second delivery does the same once, and for which it would do more.
-REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+# Methods that only read, and those for which a second delivery would do something once more.
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 KEYED = frozenset({"POST", "PATCH", "COPY", "MOVE"})
 LONGEST_PAUSE_S = 10.0
 
@@ -49,9 +49,23 @@ def wire_headers(method: str, headers: Mapping[str, str] | None, token: str) -> 
     reject_wire_headers(sent)
     if token and not any(name.lower() == "authorization" for name in sent):
         sent["Authorization"] = f"Bearer {token}"
-    if method in KEYED:
-        sent.setdefault("Idempotency-Key", os.urandom(16).hex())
+    return with_key(sent) if method in KEYED else sent
+
+
+def with_key(sent: dict[str, str]) -> dict[str, str]:
+    """The same with an operation key, by which a core knows a repetition."""
+    sent.setdefault("Idempotency-Key", os.urandom(16).hex())
     return sent
+
+
+def is_harmless(method: str, sent: Mapping[str, str]) -> bool:
+    """A second delivery does the same and says the same, also to a core without operation keys.
+
+    A DELETE would find nothing any more, and a condition may fail by the request's own effect.
+    """
+    if method == "PUT":
+        return not any(name.lower() in ("if-match", "if-none-match") for name in sent)
+    return method in READING
 
 
 def pause_of(status: int, headers: Mapping[str, str]) -> float | None:
@@ -59,12 +73,39 @@ def pause_of(status: int, headers: Mapping[str, str]) -> float | None:
     if status != 503:
         return None
     wait = headers.get("retry-after", "")
-    return min(float(wait), LONGEST_PAUSE_S) if wait.isdecimal() else None
+    if wait.isdecimal():
+        return min(float(wait), LONGEST_PAUSE_S)
+    return _pause_until(wait) if wait else None
 
 
-def can_repeat(body: Body) -> bool:
-    """A body that can be sent once more."""
-    return body is None or isinstance(body, bytes)
+def _pause_until(date: str) -> float | None:
+    """The other form of Retry-After (RFC 9110 §10.2.3): a date."""
+    import email.utils
+    import time
+
+    try:
+        left = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(left, 0.0), LONGEST_PAUSE_S)
+
+
+def beginning_of(body: Any) -> int | None:
+    """Where a body begins; None when it can be read only once."""
+    if body is None or isinstance(body, (bytes, bytearray, memoryview)):
+        return 0
+    try:
+        here = int(body.tell())
+        body.seek(here)
+    except (AttributeError, OSError, ValueError):
+        return None
+    return here
+
+
+def rewind(body: Any, start: int | None) -> None:
+    """Back to where a body began."""
+    if hasattr(body, "seek"):
+        body.seek(start)
 
 
 def get_headers(

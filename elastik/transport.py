@@ -15,6 +15,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from elastik.errors import ElastikError, TimedOut, Unreachable
+from elastik.sending import beginning_of, rewind
 
 Body = bytes | IO[bytes] | Iterable[bytes] | None
 CHUNK = 64 * 1024
@@ -209,6 +210,11 @@ class Transport:
         while (sock := self._checkout()) is not None:
             sock.close()
 
+    def __del__(self) -> None:
+        # A client need not be closed: 8.3's had nothing to close. After fork this closes copies.
+        for _, sock in getattr(self, "_idle", ()):
+            sock.close()
+
     def has_idle(self) -> bool:
         """True when the next request would reuse a connection."""
         return bool(self._idle) and self._pid == os.getpid()
@@ -224,22 +230,23 @@ class Transport:
         *,
         timeout: float | None = None,
         fresh: bool = False,
-        again: bool = True,
     ) -> Answer:
         """Send one request and return its answer, whose body is still to be read.
 
-        `again` allows one more try on a new connection when a reused one turns out to be dead;
-        `fresh` never reuses one. Raises Unreachable or TimedOut.
+        There is one more try on a new connection when a reused one turns out to be dead. `fresh`
+        never reuses one, and neither does a body that can be read only once. Raises Unreachable or
+        TimedOut.
         """
         wait = self.timeout if timeout is None else timeout
-        sock = None if fresh else self._checkout()
-        start = _position(body)
+        start = beginning_of(body)
+        sock = None if fresh or start is None else self._checkout()
         if sock is not None:
             try:
                 return self._exchange(sock, method, target, headers, body, wait)
             except (OSError, http.client.HTTPException) as exc:
-                if not again or isinstance(exc, TimeoutError) or not _rewind(body, start):
+                if isinstance(exc, TimeoutError):
                     raise unreachable(exc, method, target) from exc
+                rewind(body, start)
         try:
             return self._exchange(None, method, target, headers, body, wait)
         except (OSError, http.client.HTTPException) as exc:
@@ -363,23 +370,6 @@ def _send(sock: socket.socket, data: bytes) -> bool:
         # It may have answered 401 or 413 before the body was through: that answer is the reason.
         return True
     return False
-
-
-def _position(body: Any) -> int | None:
-    try:
-        return int(body.tell())
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _rewind(body: Any, start: int | None) -> bool:
-    """True when the body can be sent once more."""
-    if body is None or isinstance(body, (bytes, bytearray, memoryview)):
-        return True
-    if start is None:
-        return False
-    body.seek(start)
-    return True
 
 
 def _readable(sock: socket.socket) -> bool:

@@ -59,12 +59,16 @@ class Trees(Plans):
         self, src: str, dst: str, overwrite: bool, atomic: bool, meta: Mapping[str, Any]
     ) -> Plan[Written]:
         """See `Elastik.copy`."""
-        if not meta:
+        # A core refuses to copy a world onto itself (RFC 4918 §9.8.5); in 8.3 it was written anew.
+        anew = bool(meta) or paths.with_namespace(src) == paths.with_namespace(dst)
+        if not anew:
             done = yield from self._transfer("COPY", src, dst, overwrite)
             if done is not None:
                 return done
         if atomic:
-            raise Unsupported("an atomic copy needs a core with COPY, and no extra metadata")
+            raise Unsupported(
+                "an atomic copy needs a core with COPY, another path, and no extra metadata"
+            )
         source = yield Open(src)
         try:
             kept = stored_headers(source.headers)

@@ -13,17 +13,18 @@ from elastik.errors import error_for
 from elastik.plans import Ask, Lines, Open, Pause, Plan, Read, Result, Save, Step
 from elastik.responses import ByteStream, Response, WorldMeta, Written
 from elastik.sending import (
-    KEYED,
-    REPEATABLE,
     Data,
+    beginning_of,
     body_of,
-    can_repeat,
     get_headers,
+    is_harmless,
     pause_of,
     post_headers,
     put_headers,
+    rewind,
     version_of,
     wire_headers,
+    with_key,
 )
 from elastik.settings import default_url, strongest_token
 from elastik.trees import Trees
@@ -181,21 +182,21 @@ class Verbs:
     ) -> Answer:
         """Send with token and operation key, once more after a dead connection or a 503."""
         sent = wire_headers(method, headers, self.bearer_token)
-        again = method in REPEATABLE and not _is_conditional(sent)
-        fresh = False
-        if method in KEYED:
-            # Only a core that knows operation keys may see the same POST twice.
-            again = self._transport.has_idle() and self._knows("operation keys")
-            fresh = not again
+        again = is_harmless(method, sent)
+        if not again and self._transport.has_idle() and self._knows("operation keys"):
+            # Only a core that knows operation keys may see the same write twice.
+            sent, again = with_key(sent), True
+        start = beginning_of(body)
         for attempt in range(self.retries + 1):
             answer = self._transport.send(
-                method, target, sent, body, timeout=timeout, fresh=fresh, again=again
+                method, target, sent, body, timeout=timeout, fresh=not again
             )
             pause = pause_of(answer.status, answer.headers)
-            if pause is None or attempt == self.retries or not can_repeat(body):
+            if pause is None or attempt == self.retries or start is None:
                 break
             answer.read()
             time.sleep(pause)
+            rewind(body, start)
         number = answer.headers.get("x-request-id", "")
         if number.isdecimal():
             self._newest_request = max(self._newest_request, int(number))
@@ -377,7 +378,10 @@ class Verbs:
         return self._opened(Open(path, sent))
 
     def head(self, path: str) -> WorldMeta:
-        """HEAD: lower-case headers as a dict; a repeated header is joined by a comma."""
+        """HEAD: lower-case headers as a dict; a repeated header is joined by a comma.
+
+        NotFound when there is no such world.
+        """
         return cast("WorldMeta", self._do(self._plans.head(path)))
 
     def delete(self, path: str, *, if_match: str | None = None, purge: bool = False) -> bool:
@@ -450,8 +454,3 @@ def settled(out: IO[bytes]) -> int:
     out.flush()
     os.fsync(out.fileno())
     return out.tell()
-
-
-def _is_conditional(headers: Mapping[str, str]) -> bool:
-    """A conditional write that was applied and is sent again fails by its own effect."""
-    return any(name.lower() in ("if-match", "if-none-match") for name in headers)

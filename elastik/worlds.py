@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from elastik.errors import NotFound
 from elastik.pinned import Pin, Window, piece
@@ -63,6 +63,15 @@ class WorldRef:
     def stat(self) -> WorldMeta:
         """HEAD."""
         return self._e.head(self._path)
+
+    @overload
+    def open(self, mode: Literal["rb"] = "rb") -> WorldReader: ...
+
+    @overload
+    def open(self, mode: Literal["wb", "ab"], **kwargs: Any) -> WorldWriter: ...
+
+    @overload
+    def open(self, mode: str, **kwargs: Any) -> WorldReader | WorldWriter: ...
 
     def open(self, mode: str = "rb", **kwargs: Any) -> WorldReader | WorldWriter:
         """As `Elastik.open`."""

@@ -1,7 +1,10 @@
 """8.3.0's methods on one world, each as a small case; only what 8.3.0 itself has."""
 
+import os
+import tempfile
 import warnings
 
+import elastik
 from elastik import Elastik
 from method_registry import case, outcome, receipt, shape
 
@@ -280,4 +283,80 @@ def copy(e):
         head.get("x-meta-note"),
         e.get("b").decode(),
         outcome(lambda: e.copy("nothing", "c")),
+        receipt(e.copy("a", "/home/a")),
+        outcome(lambda: e.copy("nothing", "nothing")),
     ]
+
+
+@case
+def readall(e):
+    e.put("a", b"0123456789")
+    with e.open("a") as f:
+        f.seek(4)
+        return [f.readall().decode(), f.readall().decode(), list(f.readlines())]
+
+
+@case
+def handlers(e):
+    elastik.listen("a")(print)
+    elastik.listen("a", replace=True)(len)
+    elastik.listen("b/*")(print)
+    before = elastik.has_routes()
+    elastik.unlisten("a")
+    elastik.unlisten("a")
+    between = elastik.has_routes()
+    elastik.unlisten("b/*")
+    return [before, between, elastik.has_routes(), elastik.on_startup(len) is len]
+
+
+@case
+def dotenv(e):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, ".env")
+        with open(path, "w") as file:
+            file.write(
+                "# no\nCASE_A = '1 2'\nexport CASE_B=2\nCASE_C=\"x\nCASE_D=a#b\nPATH=no\n=z\n"
+            )
+        elastik.load_dotenv(path)
+        elastik.load_dotenv(path + ".none")
+    found = {k: v for k, v in os.environ.items() if k.startswith(("CASE_", "export"))}
+    for name in found:
+        del os.environ[name]
+    return [found, os.environ["PATH"] == "no"]
+
+
+@case
+def module_mirrors(e):
+    os.environ["ELASTIK_URL"], os.environ["ELASTIK_APPROVE_TOKEN"] = e.url, e.bearer_token
+    out = [
+        receipt(elastik.put_text("m/t", "x")),
+        receipt(elastik.put_json("m/j", [1])),
+        receipt(elastik.put_gzip("m/g", b"x")),
+        receipt(elastik.put_csv("m/c", [[1, 2]])),
+        receipt(elastik.put_struct("m/s", ">h", 5)),
+        receipt(elastik.post("m/t", b"y")),
+        elastik.get_cached("m/t").decode(),
+        elastik.get_json("m/j"),
+        elastik.get_gzip("m/g").decode(),
+        elastik.get_csv("m/c"),
+        elastik.get_struct("m/s", ">h"),
+        elastik.head("m/t")["content-type"],
+        elastik.sizeof("m/t"),
+        shape(elastik.checksum("m/t")),
+        elastik.is_audited("m/t"),
+        elastik.verify("m/t"),
+        elastik.diff("m/t", "xz"),
+        elastik.preview("m/t", max_bytes=1),
+        receipt(elastik.copy("m/t", "m/u")),
+        elastik.tree("m"),
+        elastik.du("m", max_workers=1),
+        elastik.mv("m/u", "m/v"),
+        {k: receipt(v) for k, v in elastik.put_many({"m/1": b"1"}).items()},
+        {k: v.decode() for k, v in elastik.get_many(["m/1"], max_workers=1).items()},
+        elastik.open("m/1").read().decode(),
+        elastik.list_paths() == elastik.list_keys() == e.list(),
+        elastik.request("GET", "m/1").body.decode(),
+        elastik.delete("m/1"),
+        elastik.rm("m", recursive=True),
+    ]
+    return [*out, outcome(lambda: elastik.get("m/1"))]

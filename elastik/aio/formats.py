@@ -6,14 +6,19 @@ import builtins
 import json
 import os
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from elastik import bodies
 from elastik.aio.verbs import Verbs
 from elastik.errors import ElastikError
 from elastik.responses import Written
+
+if TYPE_CHECKING:
+    from elastik.history import At
+
+Range = tuple[int, int]
 
 
 class Formats(Verbs):
@@ -26,11 +31,55 @@ class Formats(Verbs):
         kind = f"text/plain; charset={encoding}"
         return await self.put(path, text.encode(encoding), content_type=kind, **kwargs)
 
+    @overload
     async def get_text(
-        self, path: str, *, encoding: str = "utf-8", errors: str = "strict", **kwargs: Any
-    ) -> Any:
-        """GET and decode; None on 304."""
-        body = await self.get(path, **kwargs)
+        self,
+        path: str,
+        *,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        range: Range | None = None,
+        if_none_match: None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        at: At | None = None,
+    ) -> str: ...
+
+    @overload
+    async def get_text(
+        self,
+        path: str,
+        *,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        range: Range | None = None,
+        if_none_match: str | None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        at: At | None = None,
+    ) -> str | None: ...
+
+    async def get_text(
+        self,
+        path: str,
+        *,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        range: Range | None = None,
+        if_none_match: str | None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        at: At | None = None,
+    ) -> str | None:
+        """GET and decode, as `get`; None on 304."""
+        body = await self.get(
+            path,
+            range=range,
+            if_none_match=if_none_match,
+            if_range=if_range,
+            headers=headers,
+            at=at,
+        )
         return None if body is None else body.decode(encoding, errors)
 
     async def put_json(
@@ -40,9 +89,27 @@ class Formats(Verbs):
         body = bodies.json_of(value, ensure_ascii)
         return await self.put(path, body, content_type="application/json", **kwargs)
 
-    async def get_json(self, path: str, *, encoding: str = "utf-8", **kwargs: Any) -> Any:
-        """GET and parse JSON; None on 304."""
-        text = await self.get_text(path, encoding=encoding, **kwargs)
+    async def get_json(
+        self,
+        path: str,
+        *,
+        encoding: str = "utf-8",
+        range: Range | None = None,
+        if_none_match: str | None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        at: At | None = None,
+    ) -> Any:
+        """GET, as `get`, and parse JSON; None on 304 (and for a stored ``null``)."""
+        text = await self.get_text(
+            path,
+            encoding=encoding,
+            range=range,
+            if_none_match=if_none_match,
+            if_range=if_range,
+            headers=headers,
+            at=at,
+        )
         return None if text is None else json.loads(text)
 
     async def put_gzip(self, path: str, data: bytes | str, **kwargs: Any) -> Written:
@@ -55,7 +122,7 @@ class Formats(Verbs):
         """GET and decompress."""
         import gzip
 
-        return gzip.decompress(await self._body_of(path))
+        return gzip.decompress(await self.get(path))
 
     async def put_csv(self, path: str, rows: Iterable[Iterable[Any]], **kwargs: Any) -> Written:
         """PUT rows as ``text/csv``."""
@@ -64,7 +131,7 @@ class Formats(Verbs):
 
     async def get_csv(self, path: str) -> builtins.list[builtins.list[str]]:
         """GET and parse CSV into rows of text."""
-        return bodies.rows_of((await self._body_of(path)).decode("utf-8"))
+        return bodies.rows_of((await self.get(path)).decode("utf-8"))
 
     async def put_struct(self, path: str, fmt: str, *values: Any, **kwargs: Any) -> Written:
         """PUT ``struct.pack(fmt, *values)``."""
@@ -73,7 +140,7 @@ class Formats(Verbs):
 
     async def get_struct(self, path: str, fmt: str) -> tuple[Any, ...]:
         """GET and ``struct.unpack(fmt, body)``."""
-        return struct.unpack(fmt, await self._body_of(path))
+        return struct.unpack(fmt, await self.get(path))
 
     async def get_cached(self, path: str) -> bytes:
         """GET, but download again only what changed."""
@@ -81,7 +148,7 @@ class Formats(Verbs):
 
     async def diff(self, path: str, new_data: str) -> str:
         """Unified diff from the stored text to `new_data`; empty when they are equal."""
-        old = (await self._body_of(path)).decode("utf-8")
+        old = (await self.get(path)).decode("utf-8")
         return bodies.diff_of(path, old, new_data)
 
     async def preview(

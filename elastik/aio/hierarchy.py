@@ -117,8 +117,10 @@ class Hierarchy(Commits):
         root = paths.canonical_prefix(prefix)
         return draw(await self.ls(root, depth=-1), root)
 
-    async def du(self, prefix: str = "") -> dict[str, int]:
-        """{path: bytes} of each world at or below `prefix`."""
+    async def du(self, prefix: str = "", *, max_workers: int = 4) -> dict[str, int]:
+        """{path: bytes} of each world at or below `prefix`; `max_workers` is only checked."""
+        if max_workers < 1:
+            raise ValueError("max_workers must be greater than 0")
         return {path: size async for path, size in self.walk(prefix)}
 
     async def rm(self, path: str, *, recursive: bool = False, force: bool = False) -> int:
@@ -162,7 +164,7 @@ class Hierarchy(Commits):
 
     async def get_many(self, paths: Iterable[str], *, max_workers: int = 4) -> dict[str, bytes]:
         """{path: bytes}, `max_workers` at a time; the first failure raises."""
-        return await _each(self._body_of, paths, max_workers)
+        return await _each(self.get, paths, max_workers)
 
     # -- files ---------------------------------------------------------------------------------
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 from urllib.parse import unquote, urlsplit
 
 from elastik import paths
@@ -18,14 +18,17 @@ from elastik.plans import Ask, Lines, Open, Pause, Plan, Read, Result, Save, Ste
 from elastik.responses import Response, WorldMeta, Written
 from elastik.sending import (
     Data,
+    beginning_of,
     body_of,
-    can_repeat,
     get_headers,
+    is_harmless,
     pause_of,
     post_headers,
     put_headers,
+    rewind,
     version_of,
     wire_headers,
+    with_key,
 )
 from elastik.settings import default_url, strongest_token
 from elastik.transport import pieces
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse, ClientSession
     from typing_extensions import Self
+    from yarl import URL
 
     from elastik.history import At
 
@@ -50,6 +54,7 @@ class Verbs:
         bearer_token: str | None = None,
         *,
         timeout: float | None = 30.0,
+        keep_alive: bool = True,
         cafile: str | os.PathLike[str] | None = None,
         retries: int = 2,
     ) -> None:
@@ -64,39 +69,40 @@ class Verbs:
         self.bearer_token = strongest_token() if bearer_token is None else bearer_token
         self.timeout = timeout
         self.retries = retries
+        self._keep_alive = keep_alive
         self._cafile = cafile
-        self._session: ClientSession | None = None
+        self._sessions: dict[bool, ClientSession] = {}
         self._plans = Trees()
 
-    def _connected(self) -> ClientSession:
-        if self._session is not None:
-            return self._session
-        parts = urlsplit(self.url)
-        self._base = self.url
-        if parts.scheme == "coap":
-            raise NotOverCoap(self.url, "the asyncio client")
-        connector: Any = None
-        if parts.scheme == "http+unix":
-            connector = self._aiohttp.UnixConnector(path=unquote(parts.netloc) or parts.path)
-            self._base = "http://localhost"
-        elif parts.scheme == "https" and self._cafile:
-            import ssl
+    def _connected(self, fresh: bool = False) -> ClientSession:
+        """A session; a `fresh` one opens a connection for each request."""
+        if fresh not in self._sessions:
+            parts = urlsplit(self.url)
+            if parts.scheme == "coap":
+                raise NotOverCoap(self.url, "the asyncio client")
+            self._base = self.url
+            kind: Any = self._aiohttp.TCPConnector
+            options: dict[str, Any] = {"force_close": fresh}
+            if parts.scheme == "http+unix":
+                kind = self._aiohttp.UnixConnector
+                options["path"] = unquote(parts.netloc) or parts.path
+                self._base = "http://localhost"
+            elif parts.scheme == "https" and self._cafile:
+                import ssl
 
-            context = ssl.create_default_context(cafile=self._cafile)
-            connector = self._aiohttp.TCPConnector(ssl=context)
-        # Bodies are stored as they are: no negotiated compression, no decoding.
-        self._session = self._aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            skip_auto_headers=("Accept-Encoding", "User-Agent", "Content-Type"),
-        )
-        return self._session
+                options["ssl"] = ssl.create_default_context(cafile=self._cafile)
+            # Bodies are stored as they are: no negotiated compression, no decoding.
+            self._sessions[fresh] = self._aiohttp.ClientSession(
+                connector=kind(**options),
+                auto_decompress=False,
+                skip_auto_headers=("Accept-Encoding", "User-Agent", "Content-Type"),
+            )
+        return self._sessions[fresh]
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        while self._sessions:
+            await self._sessions.popitem()[1].close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,23 +129,51 @@ class Verbs:
         from yarl import URL
 
         sent = wire_headers(method, headers, self.bearer_token)
-        session = self._connected()
+        again = is_harmless(method, sent)
+        if not again and await self._knows("operation keys"):
+            # Only a core that knows operation keys may see the same write twice.
+            sent, again = with_key(sent), True
+        # What must not or cannot be sent twice uses no connection that may be dead already.
+        session = self._connected(fresh=not (self._keep_alive and again and _is_whole(body)))
         wait = self.timeout if silence is None else silence
         limits = self._aiohttp.ClientTimeout(total=None, sock_connect=wait, sock_read=wait)
         url = URL(self._base + target, encoded=True)
+        options = {"headers": sent, "timeout": limits, "allow_redirects": False}
+        start = beginning_of(body)
         for attempt in range(self.retries + 1):
+            options["data"] = body if _is_whole(body) else _pieces(body)
             try:
-                answer = await session.request(
-                    method, url, data=body, headers=sent, timeout=limits, allow_redirects=False
-                )
+                answer = await self._delivered(session, method, url, options)
             except self._failures as exc:
                 raise _unreachable(exc, method, target) from exc
             pause = pause_of(answer.status, answer.headers)
-            if pause is None or attempt == self.retries or not can_repeat(body):
+            if pause is None or attempt == self.retries or start is None:
                 break
             answer.release()
             await asyncio.sleep(pause)
+            rewind(body, start)
         return answer
+
+    async def _delivered(
+        self, session: ClientSession, method: str, url: URL, options: dict[str, Any]
+    ) -> ClientResponse:
+        """One answer; once more on a new connection where a kept one was dead.
+
+        aiohttp does that itself, but only for methods that need no key, and perhaps on another
+        dead one.
+        """
+        try:
+            return await session.request(method, url, **options)
+        except self._aiohttp.ClientConnectorError:
+            raise
+        except (self._aiohttp.ServerDisconnectedError, self._aiohttp.ClientOSError):
+            # What may not be sent twice is not in the session that keeps connections.
+            if session is not self._sessions.get(False):
+                raise
+        return await self._connected(fresh=True).request(method, url, **options)
+
+    async def _knows(self, capability: str) -> bool:
+        return await self._do(self._plans.knows(capability))
 
     async def request(
         self,
@@ -207,11 +241,11 @@ class Verbs:
             return version_of(answer.status, answer.body)
         return None
 
-    async def _opened(self, step: Open) -> Source:
+    async def _opened(self, step: Open) -> ByteStream:
         target = paths.target(step.path) if step.target is None else step.target
         answer = await self._send("GET", target, None, step.headers, silence=step.silence)
         if answer.status < 400:
-            return Source(answer, step.path, self._failures)
+            return ByteStream(answer, step.path, self._failures)
         try:
             body, headers = await answer.read(), joined(answer)
         finally:
@@ -243,7 +277,6 @@ class Verbs:
         path: str,
         data: Data | AsyncIterator[bytes],
         *,
-        headers: Mapping[str, str] | None = None,
         content_type: str | None = None,
         content_encoding: str | None = None,
         content_language: str | None = None,
@@ -253,6 +286,7 @@ class Verbs:
         if_none_match: str | None = None,
         create_only: bool = False,
         delete_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
         **meta: Any,
     ) -> Written:
         """As `elastik.Elastik.put`; `data` may also be an asynchronous iterator of bytes."""
@@ -286,6 +320,30 @@ class Verbs:
         sent = post_headers(if_match, offset, headers)
         return await self._do(self._plans.post(path, _body(data, "post"), sent))
 
+    @overload
+    async def get(
+        self,
+        path: str,
+        *,
+        range: tuple[int, int] | None = None,
+        if_none_match: None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        at: At | None = None,
+    ) -> bytes: ...
+
+    @overload
+    async def get(
+        self,
+        path: str,
+        *,
+        range: tuple[int, int] | None = None,
+        if_none_match: str | None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        at: At | None = None,
+    ) -> bytes | None: ...
+
     async def get(
         self,
         path: str,
@@ -302,15 +360,18 @@ class Verbs:
         whole = range is None and if_range is None
         return await self._do(self._plans.get(path, sent, version, whole))
 
-    async def _body_of(self, path: str) -> bytes:
-        return cast("bytes", await self.get(path))
-
     @asynccontextmanager
     async def stream(
-        self, path: str, *, range: tuple[int, int | None] | None = None
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        self,
+        path: str,
+        *,
+        range: tuple[int, int | None] | None = None,
+        if_none_match: str | None = None,
+        if_range: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[ByteStream]:
         """``async with e.stream(path) as pieces``, then ``async for piece in pieces``."""
-        sent = get_headers(range, None, None, None)
+        sent = get_headers(range, if_none_match, if_range, headers)
         source = await self._opened(Open(path, sent))
         try:
             yield source
@@ -369,7 +430,7 @@ class Verbs:
                 deadline = None if timeout is None else loop.time() + timeout
 
 
-class Source(AsyncIterator[bytes]):
+class ByteStream(AsyncIterator[bytes]):
     """An answer whose body is still to be read: iterate it or read it, and close it."""
 
     def __init__(
@@ -381,7 +442,18 @@ class Source(AsyncIterator[bytes]):
         self._path = path
         self._failures = failures
 
-    def __aiter__(self) -> Source:
+    @property
+    def etag(self) -> str:
+        """With its quotes; empty when there is none."""
+        return self.headers.get("etag", "")
+
+    @property
+    def size(self) -> int | None:
+        """Bytes in this answer (of the range, if one was asked for), when the server says it."""
+        length = self.headers.get("content-length")
+        return int(length) if length is not None else None
+
+    def __aiter__(self) -> ByteStream:
         return self
 
     async def __anext__(self) -> bytes:
@@ -403,14 +475,20 @@ class Source(AsyncIterator[bytes]):
 
 
 def _body(data: Any, method: str) -> Any:
-    if hasattr(data, "__aiter__"):
-        return data
-    body = body_of(data, method)
-    return body if isinstance(body, bytes) or body is None else _pieces(body)
+    return data if hasattr(data, "__aiter__") else body_of(data, method)
 
 
-async def _pieces(body: IO[bytes] | Iterable[bytes]) -> AsyncIterator[bytes]:
-    """The pieces of a file, read in a thread, or of an iterable."""
+def _is_whole(body: Any) -> bool:
+    """Nothing that is used up by being sent."""
+    return body is None or isinstance(body, bytes)
+
+
+async def _pieces(body: Any) -> AsyncIterator[bytes]:
+    """The pieces of a file, read in a thread, or of an iterable of either kind."""
+    if hasattr(body, "__aiter__"):
+        async for piece in body:
+            yield piece
+        return
     found = pieces(body)
     if not hasattr(body, "read"):
         for piece in found:

@@ -10,6 +10,7 @@ import pytest
 import elastik
 import realcore
 from elastik import Elastik, FakeElastik
+from scriptedserver import Scripted
 
 _numbers = itertools.count()
 
@@ -71,3 +72,17 @@ def old(published, tmp_path) -> Iterator[Elastik]:
 def name() -> Callable[[], str]:
     """A fresh path on each call."""
     return lambda: f"home/t{next(_numbers)}"
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Scripted]]:
+    """Start servers that answer by a script."""
+    servers = []
+
+    def start(script, **options) -> Scripted:
+        servers.append(Scripted(script, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

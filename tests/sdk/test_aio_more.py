@@ -10,7 +10,7 @@ import pytest
 
 import elastik
 import realcore
-from scriptedserver import VERSION_8, Scripted
+from scriptedserver import OK, VERSION_8, VERSION_9, Scripted
 
 pytest.importorskip("aiohttp", reason="pip install 'elastik[aio]'")
 
@@ -308,3 +308,95 @@ def test_the_version_is_asked_once():
 
     asyncio.run(work())
     assert len(server.requests) == 1
+
+
+# -- connections -----------------------------------------------------------------------------------
+
+
+def dying(version):
+    """The first connection serves one request; whatever comes after it there is not answered."""
+
+    def script(connection, turn, head):
+        if "/proc/version" in head:
+            return version
+        return OK if connection > 1 or turn == 1 else None
+
+    return script
+
+
+WRITES = {
+    "POST": lambda e: e.post("a", b"x"),
+    "PUT": lambda e: e.put("a", b"x", if_match="y"),
+    "DELETE": lambda e: e.delete("a"),
+    "MOVE": lambda e: e.mv("a", "b", atomic=True),
+}
+
+
+def after_one_get(server, verb):
+    async def work():
+        async with Elastik(server.url, "") as e:
+            await e.get("a")
+            await WRITES[verb](e)
+
+    asyncio.run(work())
+    return [head for head in server.requests if head.startswith(verb)]
+
+
+@pytest.mark.parametrize("verb", WRITES)
+def test_a_write_on_a_dead_connection_goes_again_with_its_key(verb):
+    # One connection: the GET, and then nothing. The version is asked on the same one.
+    def script(connection, turn, head):
+        if "/proc/version" in head:
+            return VERSION_9
+        return OK if connection > 1 or turn == 1 else None
+
+    first, second = after_one_get(Scripted(script), verb)
+    keys = [head.partition("Idempotency-Key: ")[2].partition("\r")[0] for head in (first, second)]
+    assert keys[0] == keys[1] != ""
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "DELETE"])
+def test_a_write_to_an_older_core_goes_once_on_a_new_connection(verb):
+    assert len(after_one_get(Scripted(dying(VERSION_8)), verb)) == 1
+
+
+def test_a_streamed_body_is_never_half_of_itself():
+    """A generator that is used up would be sent again as nothing."""
+    server = Scripted(dying(VERSION_9))
+
+    async def work():
+        async with Elastik(server.url, "") as e:
+            await e.get("a")
+            await e.put("a", iter([b"once"]))
+
+    asyncio.run(work())
+    assert server.bodies == [b"", b"once"]
+
+
+@pytest.mark.parametrize(("keep_alive", "connections"), [(True, 1), (False, 3)])
+def test_connections_are_kept_or_not(keep_alive, connections):
+    server = Scripted(lambda *_: OK)
+
+    async def work():
+        async with Elastik(server.url, "", keep_alive=keep_alive) as e:
+            for _ in range(3):
+                await e.get("a")
+
+    asyncio.run(work())
+    assert server.connections == connections
+
+
+def test_a_restart_between_two_requests_is_not_noticed(start_core):
+    first = start_core()
+
+    async def work():
+        core = first
+        async with Elastik(core.url, core.approve) as e:
+            await e.put("log", b"")
+            for n in range(3):
+                core.kill()
+                core = start_core(core.data, port=core.address[1])
+                assert (await e.post("log", b"%d" % n))["status"] == 200
+            assert await e.get("log") == b"012"
+
+    asyncio.run(work())

@@ -117,6 +117,19 @@ def test_quiet_false_passes_the_cores_lines_on(start, capfd):
     assert "ELASTIK_APPROVE_TOKEN not set" in said
 
 
+def test_run_listens_to_the_core_that_start_runs(start, monkeypatch):
+    monkeypatch.setenv("ELASTIK_URL", "http://127.0.0.1:9")
+    e = start()
+
+    @elastik.listen("in/*")
+    def handler(body, e):
+        e.put("out", body)
+
+    e.put("in/1", b"x")
+    elastik.run(max_events=1, after=0)
+    assert e.get("out") == b"x"
+
+
 def test_the_published_core_can_be_run_too(start, published, monkeypatch):
     monkeypatch.setenv("ELASTIK_CORE", str(published.binary))
     e = start()

@@ -105,7 +105,9 @@ def test_ten_thousand_events_over_a_restart(start_core, reactor, tmp_path):
     threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
     threads.append(threading.Thread(target=restart))
     reactor.on_startup(lambda: [thread.start() for thread in threads])
-    watchdog = threading.Timer(60, reactor.stop)
+    # Far beyond what it takes: a loaded machine must not look like lost events.
+    watchdog = threading.Timer(300, reactor.stop)
+    watchdog.daemon = True
     watchdog.start()
     reactor.run(e, retry_s=0.05, state=state, after=0, workers=2)
     watchdog.cancel()

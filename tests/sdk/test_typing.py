@@ -33,12 +33,14 @@ WRONG = {
     'elastik.nothing("a")': "attr-defined",
     'elastik.Elastik().ls("a", depht=1)': "call-arg",
     "elastik.errors.Nothing": "attr-defined",
+    'c: str = elastik.aio.Elastik().get("a")': "assignment",
+    'elastik.aio.Elastik().nothing("a")': "attr-defined",
 }
 
 
 def test_wrong_code_is_found(tmp_path):
     wrong = tmp_path / "wrong.py"
-    wrong.write_text("\n".join(["import elastik, elastik.errors", *WRONG]) + "\n")
+    wrong.write_text("\n".join(["import elastik, elastik.aio, elastik.errors", *WRONG]) + "\n")
     said = mypy(wrong)
     for number, complaint in enumerate(WRONG.values(), 2):
         assert f"wrong.py:{number}: error: " in said, said

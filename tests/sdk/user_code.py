@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import elastik
+import elastik.aio
 from elastik import Archive, Elastik, FakeElastik, NotFound, WorldReader, WorldWriter
 
 
@@ -62,3 +63,26 @@ def starting(data: Path) -> Elastik:
     client = elastik.start(port=0, key="k" * 32, data_dir=data)
     elastik.run(client, state=data / "state", max_events=1, workers=2)
     return FakeElastik() if elastik.is_running() else client
+
+
+async def awaited(e: elastik.aio.Elastik, etag: str) -> bytes:
+    whole: bytes = await e.get("note")
+    maybe: bytes | None = await e.get("note", if_none_match=etag)
+    text: str = await e.get_text("note", at=5)
+    later: str | None = await e.get_text("note", if_none_match=etag)
+    async with e.open("a") as reader, e.open("b", "wb") as writer, e.stream("c") as pieces:
+        await writer.write(await reader.read(5))
+        async for piece in pieces:
+            whole += piece
+    async for event in e.listen("in/*"):
+        return str(event["path"]).encode()
+    sizes: dict[str, int] = await e.du("home", max_workers=2)
+    return whole + (maybe or b"") + (text + (later or "")).encode() + bytes(len(sizes))
+
+
+def paths(e: Elastik) -> int:
+    ref = e / "home" / "a"
+    reader: WorldReader = ref.open()
+    writer: WorldWriter = ref.open("ab")
+    later: str = e.get_text("a", at="2030-01-01T00:00:00Z")
+    return len(reader.read()) + writer.write(later.encode())
