@@ -1,10 +1,11 @@
-"""A board's confirmable PUT, from its line to the 2.04: straight to the core, and by the bridge."""
+"""A board's confirmable PUT until its 2.04, also by a bridge; and GETs at the pace of a line."""
 
 from __future__ import annotations
 
 import os
 import re
 import select
+import shutil
 import socket
 import statistics
 import subprocess
@@ -18,9 +19,12 @@ from pathlib import Path
 from load import OURS, ROOT, arguments, machine
 
 sys.path.insert(0, str(ROOT))
+import foreignboard
 from elastik.coap import messages
-from elastik.coap.messages import AUTH, CON, PUT, Message
+from elastik.coap.messages import AUTH, CON, GET, PUT, Message
 from elastik_cli.serialio import slipmux
+from elastik_cli.serialio.conversation import LineConversation, TalkSettings
+from elastik_cli.serialio.line import Line, LineSettings
 from realcore import WRITE, Core, launch
 
 Exchange = Callable[[Message], None]
@@ -93,6 +97,22 @@ def bridged(core: Core, place: Path, *options: str) -> tuple[subprocess.Popen[by
     return process, master
 
 
+def paced(place: Path, seconds: float, baud: int = 115200) -> float:
+    """GETs of a few bytes a second, asked of a foreign board on a line of this speed."""
+    path = tuple(messages.path_options("t"))
+    with foreignboard.board(place, baud) as line:
+        settings = LineSettings(baud=baud)
+        with LineConversation(
+            Line(str(line), settings), TalkSettings(), lambda text: None
+        ) as board:
+            board.ask(Message(CON, PUT, 0, options=path, payload=b"21.5"))
+            done, began = 0, time.perf_counter()
+            while time.perf_counter() - began < seconds:
+                assert board.ask(Message(CON, GET, 0, options=path)).payload == b"21.5"
+                done += 1
+            return done / (time.perf_counter() - began)
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = arguments(__doc__)
     parser.add_argument("--count", type=int, default=500, help="exchanges of each kind (500)")
@@ -125,6 +145,14 @@ def main(argv: list[str] | None = None) -> int:
     for name, found in rows.items():
         p99 = sorted(found)[int(len(found) * 0.99)]
         print(f"| {name} | {statistics.median(found):.2f} | {p99:.2f} |")
+    if not (shutil.which("socat") and shutil.which("coap-server-notls")):
+        print("\nno socat or no coap-server-notls: GETs of a foreign board are not measured")
+        return 0
+    with tempfile.TemporaryDirectory(dir=wish.scratch, prefix="elastik-bench-") as directory:
+        rate = paced(Path(directory), wish.seconds)
+    print(
+        f"\nGETs of a foreign board at 115200 baud: {rate:.0f}/s (target 250; the line allows 303)"
+    )
     return 0
 
 

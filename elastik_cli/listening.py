@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from elastik.errors import NotFound
+from elastik.errors import NotFound, NotOverCoap
 from elastik.paths import matches
 from elastik_cli import liveview
 from elastik_cli.child import Command
@@ -126,6 +126,9 @@ def build(session: Session, patterns: list[str], wish: dict[str, Any], argv: Any
     file = state_file(state_dir() / "listen", wish["state"]) if wish["state"] else None
     position = Position(file, session.server.url, patterns)
     since, not_before = parse_since(wish["since"])
+    if not_before is not None and session.server.url.lower().startswith("coap:"):
+        # An event over CoAP has a number and no time.
+        raise NotOverCoap(session.server.url, "--since TIME")
     since = position.done_to if position.done_to is not None else since
     inbox: SimpleQueue[Any] = SimpleQueue()
     feed = None

@@ -52,8 +52,8 @@ def exchange(
 ) -> Any:
     """One request to one board; its good answer, or the Failure that it means."""
     from elastik.coap import formats, messages
+    from elastik_cli.coapio.refusals import refusal
     from elastik_cli.exits import Exit, Failure
-    from elastik_cli.serialio.conversation import refusal
 
     options = messages.path_options(path)
     if kind := wish.get("content_type"):

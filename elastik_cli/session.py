@@ -135,8 +135,7 @@ class Session:
             self.say("ELASTIK_TOKEN is an old name: use ELASTIK_WRITE_TOKEN")
         if server.url_source == ".env":
             self.note(f"the server {server.url} comes from .env in this directory")
-        if not server.url.lower().startswith(("http://", "https://", "http+unix://", "coap://")):
-            raise Failure(f"not an http, https, http+unix or coap URL: {server.url}", Exit.USAGE)
+        settings.check_url(server.url)
         return server
 
     def token(self, need: str) -> str:

@@ -93,6 +93,20 @@ def _parts(url: str) -> tuple[str, str, int | None, str]:
     return parts.scheme.lower(), (parts.hostname or "").lower(), port, parts.path.rstrip("/")
 
 
+def check_url(url: str) -> None:
+    """Whether `url` can be a server's.
+
+    Raises:
+        Failure: when it cannot; a CoAP server has a host and a port, and no path.
+    """
+    if not url.lower().startswith(("http://", "https://", "http+unix://", "coap://")):
+        raise Failure(f"not an http, https, http+unix or coap URL: {url}", Exit.USAGE)
+    parts = urlsplit(url)
+    more = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+    if parts.scheme == "coap" and (more or not parts.hostname):
+        raise Failure(f"not a coap URL of a server: {url}", Exit.USAGE, "coap://HOST:PORT")
+
+
 def environment(env: Mapping[str, str], name: str, base: Path | None = None) -> Source:
     """What ELASTIK_* variables in `env` say; a `_FILE` is relative to `base`."""
     tokens = {}

@@ -188,7 +188,7 @@ class CoapClient:
         ...     for response in values:
         ...         print(response.payload)
 
-        It runs on aiocoap, which ``pip install 'elastik[coap]'`` brings: Unsupported without it.
+        It runs on aiocoap, which the elastik package brings; without it Unsupported says so.
         An observation goes on by itself when the server was away (`retry`: so often in a row); it
         ends with `close`, with the resource (NotFound), or with any other refusal of the server.
         """

@@ -18,8 +18,6 @@ from elastik.errors import ElastikError, NotOverCoap
 from elastik.transport import Answer, Body, pieces, unreachable
 
 PORT = 5683
-# RFC 7252 §4.8.2: after so many seconds nobody answers a request any more.
-MAX_TRANSMIT_WAIT_S = 93.0
 # An answer that only describes the body: its first block, which comes with Size2.
 FIRST_BLOCK = (messages.BLOCK2, messages.Block(0, False, 6).encoded())
 # A core gives the first 8 bytes of the hash that its HTTP ETag shows in hexadecimal.
@@ -60,7 +58,7 @@ class CoapTransport:
         """One request and its answer, whole. Raises NotOverCoap, Unreachable or TimedOut."""
         request = self.request(method, target, headers, _bytes_of(body))
         wait = self.timeout if timeout is None else timeout
-        wait = MAX_TRANSMIT_WAIT_S if wait is None else wait
+        wait = udp.MAX_TRANSMIT_WAIT_S if wait is None else wait
         try:
             # A HEAD asks for one block and wants no other.
             answer, _ = udp.ask(self.host, self.port, request, wait)

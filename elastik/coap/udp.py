@@ -23,6 +23,8 @@ MAX_DATAGRAM = 1152
 LARGEST_DATAGRAM, LARGEST_BLOCK = 65535, 1024
 # RFC 7252 §4.8: first wait in seconds, the spread of its start, number of repetitions.
 ACK_TIMEOUT, ACK_RANDOM_FACTOR, MAX_RETRANSMIT = 2.0, 1.5, 4
+# RFC 7252 §4.8.2: after so many seconds nobody answers a request any more.
+MAX_TRANSMIT_WAIT_S = 93.0
 # RFC 8085 §3.1.1 allows a shorter first wait, but none below one second.
 SHORTEST_WAIT = 1.0
 # How many datagrams are still looked at when the answer is there.

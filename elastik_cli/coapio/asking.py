@@ -10,27 +10,13 @@ from elastik.coap import messages
 from elastik.coap.blocks import Limits, Progress, transfer
 from elastik.coap.messages import AUTH, Message
 from elastik.coap.persevering import Pause, persevering
-from elastik.coap.responses import code_text
 from elastik.coap.speaking import Rejected, Speaker
+from elastik.coap.udp import MAX_DATAGRAM, MAX_TRANSMIT_WAIT_S
 from elastik.errors import ElastikError, TimedOut, Unsupported
 from elastik_cli.coapio.target import Target
 from elastik_cli.exits import Exit, Failure
 
 Answer = TypeVar("Answer")
-
-DATAGRAM = 1152
-# RFC 7252 §4.8.2: after so many seconds nobody answers a request any more.
-MAX_TRANSMIT_WAIT_S = 93.0
-
-EXITS = {
-    messages.NOT_FOUND: Exit.NOT_FOUND,
-    messages.UNAUTHORIZED: Exit.DENIED,
-    messages.FORBIDDEN: Exit.DENIED,
-    messages.CONFLICT: Exit.CONFLICT,
-    messages.PRECONDITION_FAILED: Exit.CONFLICT,
-    messages.UNAVAILABLE: Exit.UNREACHABLE,
-    messages.GATEWAY_TIMEOUT: Exit.TIMED_OUT,
-}
 
 
 def run(main: Coroutine[Any, Any, Answer]) -> Answer:
@@ -51,7 +37,7 @@ class Asker:
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.target, self.token, self.timeout = target, token, timeout
-        self.progress, self.limits, self.say = progress, limits or Limits(DATAGRAM), say
+        self.progress, self.limits, self.say = progress, limits or Limits(MAX_DATAGRAM), say
         self.speaker = Speaker(target.scheme, target.authority)
 
     async def __aenter__(self) -> Asker:
@@ -110,13 +96,3 @@ def failure_of(error: ElastikError) -> Failure:
     if isinstance(reason, Rejected):
         return Failure(str(reason), Exit.FAILED)
     return Failure(str(reason or error), Exit.UNREACHABLE, "is its CoAP port open?")
-
-
-def refusal(answer: Message, what: str) -> Failure | None:
-    """What an answer of 4.00 or more means for the command; None for a good one."""
-    if answer.ok:
-        return None
-    text = answer.payload.decode("utf-8", "replace").strip()
-    said = f" ({text})" if text else ""
-    code = EXITS.get(answer.code, Exit.FAILED)
-    return Failure(f"{what}: {code_text(answer.code)}{said}", code)

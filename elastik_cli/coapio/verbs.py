@@ -38,10 +38,11 @@ def token_for(session: Any, target: Target, need: str, given: str | None) -> byt
 
 def make_asker(session: Any, target: Target, need: str, wish: dict[str, Any]) -> Any:
     """A client for `target`."""
-    from elastik_cli.coapio.asking import DATAGRAM, Asker
+    from elastik.coap.udp import MAX_DATAGRAM
+    from elastik_cli.coapio.asking import Asker
 
     size = wish.get("block_size") or 1024
-    limits = Limits(DATAGRAM, messages.szx_for(size), early=size < 1024)
+    limits = Limits(MAX_DATAGRAM, messages.szx_for(size), early=size < 1024)
     token = token_for(session, target, need, wish.get("token"))
     return Asker(target, token, session.flags.timeout, _progress(session), limits, session.say)
 
@@ -75,7 +76,8 @@ def request(
     options: list[tuple[int, bytes]] | None = None,
 ) -> Any:
     """Send one request; its good answer, or the Failure that it means."""
-    from elastik_cli.coapio.asking import refusal, run
+    from elastik_cli.coapio.asking import run
+    from elastik_cli.coapio.refusals import refusal
 
     target, _ = target_of(words)
     asker = make_asker(session, target, need, wish)
@@ -148,39 +150,26 @@ def discover(session: Any, words: tuple[str, ...], wish: dict[str, Any]) -> None
 
 def ping(session: Any, words: tuple[str, ...], count: int) -> None:
     """An empty CON (RFC 7252 §4.3), which every server must reset; aiocoap cannot send one."""
-    import os
-    import socket
+    from elastik.coap import udp
 
     target, _ = target_of(words, path=False)
     if target.scheme != "coap":
         raise Failure("ping is for coap:// only", Exit.USAGE)
     wait = session.flags.timeout or 2.0
-    try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)[0]
-    except OSError as error:
-        raise Failure(f"{target.host}: {error.strerror}", Exit.UNREACHABLE) from None
-    with socket.socket(found[0], socket.SOCK_DGRAM) as sock:
-        sock.settimeout(wait)
-        for _ in range(count):
-            mid = os.urandom(2)
-            began = time.monotonic()
-            try:
-                sock.connect(found[4])
-                sock.send(b"\x40\x00" + mid)
-                while sock.recv(100) != b"\x70\x00" + mid:
-                    pass
-            except TimeoutError:
-                text = f"no answer from {target.authority} within {wait:g} s"
-                raise Failure(text, Exit.TIMED_OUT) from None
-            except OSError as error:
-                text = f"no answer from {target.authority}: {error.strerror}"
-                raise Failure(text, Exit.UNREACHABLE) from None
-            ms = (time.monotonic() - began) * 1000
-            if session.out.json:
-                session.out.record({"target": target.authority, "ms": round(ms, 3)})
-            else:
-                session.out.line(f"{target.authority}: {ms:.1f} ms")
-            session.out.flush()
+    for _ in range(count):
+        try:
+            ms = udp.ping(target.host, target.port, wait) * 1000
+        except TimeoutError:
+            text = f"no answer from {target.authority} within {wait:g} s"
+            raise Failure(text, Exit.TIMED_OUT) from None
+        except OSError as error:
+            text = f"no answer from {target.authority}: {error.strerror}"
+            raise Failure(text, Exit.UNREACHABLE) from None
+        if session.out.json:
+            session.out.record({"target": target.authority, "ms": round(ms, 3)})
+        else:
+            session.out.line(f"{target.authority}: {ms:.1f} ms")
+        session.out.flush()
 
 
 def observe(session: Any, words: tuple[str, ...], wish: dict[str, Any], argv: Any) -> Any:

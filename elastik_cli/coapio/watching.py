@@ -11,7 +11,8 @@ from elastik.coap import messages
 from elastik.coap.messages import GET, Message
 from elastik.coap.watching import GOODBYE_S, NotObservable, Watch
 from elastik.errors import NoAnswer
-from elastik_cli.coapio.asking import Asker, failure_of, refusal
+from elastik_cli.coapio.asking import Asker, failure_of
+from elastik_cli.coapio.refusals import refusal
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.feed import Connected, Event, Failed, Lost
 from elastik_cli.handlers import Handler

@@ -16,6 +16,7 @@ from elastik.coap import messages
 from elastik.coap.blocks import DEFAULT_MTU, Limits
 from elastik.coap.messages import CON, EMPTY, RST, URI_PATH, Message
 from elastik.coap.talker import Outcome, Talker
+from elastik_cli.coapio.refusals import refusal
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.serialio import ports, slipmux, whereabouts
 from elastik_cli.serialio.diagnostics import Lines
@@ -37,15 +38,6 @@ FAILURES = {
     "reset": (Exit.FAILED, "the board rejected the message"),
     "down": (Exit.UNREACHABLE, "the board was unplugged"),
     "busy": (Exit.UNREACHABLE, "too many requests wait for this board"),
-}
-CODES = {
-    messages.NOT_FOUND: Exit.NOT_FOUND,
-    messages.UNAUTHORIZED: Exit.DENIED,
-    messages.FORBIDDEN: Exit.DENIED,
-    messages.CONFLICT: Exit.CONFLICT,
-    messages.PRECONDITION_FAILED: Exit.CONFLICT,
-    messages.GATEWAY_TIMEOUT: Exit.TIMED_OUT,
-    messages.UNAVAILABLE: Exit.UNREACHABLE,
 }
 
 
@@ -292,13 +284,3 @@ class DoorConversation(Conversation):
         self.loop.forget(self.sock)
         self.sock.close()
         self._place.cleanup()
-
-
-def refusal(answer: Message, what: str) -> Failure | None:
-    """What an answer of 4.00 or more means for a command; None for a good one."""
-    if answer.ok:
-        return None
-    code = CODES.get(answer.code, Exit.FAILED)
-    text = answer.payload.decode("utf-8", "replace").strip()
-    said = f" ({text})" if text else ""
-    return Failure(f"{what}: {messages.code_text(answer.code)}{said}", code)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
+import sys
 import time
 import tty
 from collections.abc import Callable
@@ -14,6 +16,8 @@ from elastik_cli.serialio.loop import Loop
 from elastik_cli.serialio.simulator import Behaviour, SimulatedBoard
 
 NEVER = float("inf")
+# Whoever opens a port throws away what came before it was set up.
+SETTLING_S = 0.2
 
 
 class PtyBoard:
@@ -87,15 +91,21 @@ class PtyBoard:
 def replayed(
     pieces: list[tuple[float, bytes]], link: Path | None, say: Callable[[str], None]
 ) -> None:
-    """Give recorded bytes to whoever opens the pty, each at its time."""
+    """Give recorded bytes to whoever opens the pty, each at its time from then on."""
     master, slave = os.openpty()
     tty.setraw(slave)
     device = os.ttyname(slave)
+    if sys.platform == "linux":
+        # While nobody else has it open, Linux says that it is hung up; elsewhere nothing tells.
+        os.close(slave)
+        slave = -1
     if link is not None:
         link.symlink_to(device)
     say(str(link or device))
-    began = time.monotonic()
     try:
+        if slave < 0:
+            _await_reader(master)
+        began = time.monotonic()
         for at, data in pieces:
             time.sleep(max(0.0, began + at - time.monotonic()))
             os.write(master, data)
@@ -104,4 +114,14 @@ def replayed(
         if link is not None:
             link.unlink()
         os.close(master)
-        os.close(slave)
+        if slave >= 0:
+            os.close(slave)
+
+
+def _await_reader(master: int) -> None:
+    """Return when somebody has opened the other side, and has set it up."""
+    watched = select.poll()
+    watched.register(master, select.POLLHUP)
+    while watched.poll(0):
+        time.sleep(0.05)
+    time.sleep(SETTLING_S)

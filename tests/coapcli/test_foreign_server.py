@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from commandline import Program, until
 from foreign import needed
+from foreignboard import free_udp_port
 
 AIOCOAP_SERVER = """
 import asyncio, sys
@@ -46,13 +46,6 @@ def elastik(tmp_path: Path) -> Program:
     return Program(tmp_path, TERM="xterm")
 
 
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def aiocoap_server(tmp_path: Path) -> Iterator[str]:
     # Another test may take the port between the look and the bind.
@@ -70,13 +63,20 @@ def aiocoap_server(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def libcoap_server(elastik: Program) -> Iterator[str]:
     needed("coap-server-notls", package="libcoap3-bin")
-    port = free_udp_port()
-    words = ["coap-server-notls", "-A", "127.0.0.1", "-p", str(port), "-d", "10", "-v", "0"]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    for _ in range(3):
+        port = free_udp_port()
         at = f"coap://127.0.0.1:{port}"
-        until(lambda: elastik("coap", "ping", at, "--timeout", "500ms").code == 0)
-        yield at
-        server.kill()
+        words = ["coap-server-notls", "-A", "127.0.0.1", "-p", str(port), "-d", "10", "-v", "0"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(words, **quiet) as server:
+            ping = ("coap", "ping", at, "--timeout", "500ms")
+            # It ends by itself when another test took the port between the look and the bind.
+            until(lambda server=server, ping=ping: server.poll() or elastik(*ping).code == 0)
+            if server.poll() is None:
+                yield at
+                server.kill()
+                return
+    pytest.fail("libcoap's server does not start")
 
 
 @pytest.mark.parametrize("size", [3, 3000])

@@ -130,6 +130,15 @@ def test_nobody_there_is_7_and_silence_is_9(elastik):
     assert (gone.code, "trying again" in gone.err, "refused" in gone.err) == (7, True, True)
 
 
+@pytest.mark.parametrize(
+    "url", ["coap://h/path", "coap://", "coaps://h", "coap://h:x", "coap://h?q"]
+)
+def test_a_url_that_is_no_server_is_a_usage_error(tmp_path, url):
+    ended = Program(tmp_path, TERM="xterm", ELASTIK_URL=url)("get", "x")
+    assert (ended.code, ended.out) == (2, b""), ended
+    assert "bug" not in ended.err
+
+
 @pytest.mark.parametrize("verb", WORDS)
 def test_what_coap_cannot_do_is_said_by_name(elastik, url, verb):
     elastik.ok("put", "x", "--text", "1")
@@ -154,6 +163,7 @@ def test_every_verb_was_thought_of():
         (["rm", "x", "y", "--purge"], "x-elastik-purge"),
         (["rm", "-r", "x"], ""),
         (["listen", "x", "--now"], ""),
+        (["listen", "x", "--since", "10m"], "--since TIME"),
     ],
 )
 def test_a_part_that_coap_does_not_have_is_named_and_nothing_is_left_out(elastik, words, what):

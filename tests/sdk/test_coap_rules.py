@@ -27,7 +27,7 @@ from elastik.coap.messages import (
     Message,
 )
 from elastik.coap.talker import NEVER, Talker
-from elastik.errors import NotFound, TimedOut, Unsupported
+from elastik.errors import NotFound, TimedOut, Unreachable, Unsupported
 
 
 class Scripted:
@@ -353,6 +353,28 @@ def test_an_observation_ends_with_its_resource_and_can_be_waited_for(server):
         with pytest.raises(NotFound):
             next(values)
         assert next(values, None) is None
+    server.done()
+
+
+def test_an_observation_goes_on_when_the_server_was_away(server):
+    def script(s: Scripted) -> None:
+        s.say(s.hear().reply(messages.UNAVAILABLE))
+        again = s.hear()
+        assert again.value(OBSERVE) == b""
+        s.say(again.reply(69, b"back", [(OBSERVE, b"\x01")]))
+        goodbye = s.hear()
+        assert goodbye.value(OBSERVE) == b"\x01"
+        s.say(goodbye.reply(69, b"back"))
+
+    with server.play(script).observe("x") as values:
+        assert next(values).payload == b"back"
+    server.done()
+
+
+def test_an_observation_that_may_not_be_tried_again_ends(server):
+    client = server.play(lambda s: s.say(s.hear().reply(messages.UNAVAILABLE)))
+    with client.observe("x", retry=0) as values, pytest.raises(Unreachable, match=r"5\.03"):
+        next(values)
     server.done()
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import socket
+import contextlib
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from commandline import Program, until
 from foreign import needed
+from foreignboard import board, free_udp_port
 from realcore import APPROVE, READ, WRITE, Core
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -92,13 +91,6 @@ def lab(tmp_path: Path, start_core: Callable[..., Core]) -> Iterator[Lab]:
             process.wait()
 
 
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def foreign_board(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Start libcoap's server behind sliplib and crccheck at the far end of a socat pty pair."""
@@ -106,31 +98,5 @@ def foreign_board(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     needed("socat")
     pytest.importorskip("sliplib")
     pytest.importorskip("crccheck")
-    running: list[subprocess.Popen[bytes]] = []
-
-    def begin(*words: Any, **more: Any) -> subprocess.Popen[bytes]:
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | more
-        running.append(subprocess.Popen([str(word) for word in words], **quiet))
-        return running[-1]
-
-    def start(baud: int = 0) -> Path:
-        ours, theirs, port = tmp_path / "line", tmp_path / "far", free_udp_port()
-        begin("coap-server-notls", "-A", "127.0.0.1", "-p", port, "-d", 10)
-        begin("socat", f"pty,raw,echo=0,link={ours}", f"pty,raw,echo=0,link={theirs}")
-        until(lambda: ours.exists() and theirs.exists())
-        relay = begin(
-            sys.executable,
-            TESTS / "cirelay.py",
-            theirs,
-            "127.0.0.1",
-            port,
-            *([baud] if baud else []),
-            stdout=subprocess.PIPE,
-        )
-        assert relay.stdout.readline() == b"up\n"
-        return ours
-
-    yield start
-    for process in reversed(running):
-        process.kill()
-        process.wait()
+    with contextlib.ExitStack() as running:
+        yield lambda baud=0: running.enter_context(board(tmp_path, baud))

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from foreign import needed
+
 CONTRIB = Path(__file__).resolve().parents[2] / "contrib"
 UNIT = CONTRIB / "systemd" / "elastik-serial@.service"
 RULES = CONTRIB / "udev" / "60-elastik-serial.rules"
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
 def test_systemd_accepts_the_unit(tmp_path: Path):
+    analyze = needed("systemd-analyze", package="systemd")
     instance = tmp_path / "elastik-serial@ttyACM0.service"
     shutil.copy(UNIT, instance)
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", instance],
+        [analyze, "verify", "--man=no", instance],
         capture_output=True,
         text=True,
         check=False,

@@ -57,7 +57,7 @@ def test_encoding(case):
 
 
 @pytest.mark.parametrize("case", DECODE, ids=named)
-def test_decoding_whole_by_byte_and_at_every_split(case):
+def test_f1_decoding_whole_by_byte_and_at_every_split(case):
     stream = bytes.fromhex(case["stream"])
     assert shown(Decoder().feed(stream)) == case["expect"]
     one = Decoder()
@@ -104,7 +104,7 @@ def test_after_any_noise_the_next_frame_is_read(stream):
 
 
 @pytest.mark.parametrize("filler", [b"\xa9", b"\xdb\xdc", b"\xdb", b"x"], ids=repr)
-def test_an_endless_frame_holds_no_memory(filler):
+def test_f3_an_endless_frame_holds_no_memory(filler):
     decoder = Decoder()
     chunk = filler * (65536 // len(filler))
     tracemalloc.start()
@@ -117,7 +117,7 @@ def test_an_endless_frame_holds_no_memory(filler):
     assert decoder.feed(b"\xc0" + PING)[-1].kind == "coap"
 
 
-def test_a_megabyte_of_noise_and_then_a_frame():
+def test_f2_a_megabyte_of_noise_and_then_a_frame():
     noise = random.Random(7).randbytes(1_000_000)
     decoder = Decoder()
     tracemalloc.start()
