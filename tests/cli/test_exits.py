@@ -209,6 +209,28 @@ def test_unknown_verb_is_2_with_a_suggestion(bare):
     assert "did you mean ls?" in ended.err
 
 
+@pytest.mark.parametrize("verb", ["key", "data", "context", "coap", "serial"])
+def test_a_family_without_its_verb_is_2_with_its_help(bare, verb):
+    ended = bare(verb)
+    assert (ended.code, ended.out) == (2, b"")
+    assert f"\nUsage: elastik {verb} " in f"\n{ended.err}"
+    assert len(ended.err.splitlines()) > 5, "squeezed into one line"
+
+
+def test_a_complaint_names_the_verb_whose_help_helps(bare):
+    for words in (["listen", "--count"], ["get"], ["ls", "--depth", "x"], ["du", "--sort", "y"]):
+        ended = bare(*words)
+        assert ended.code == 2
+        assert ended.err.startswith(f"elastik: {words[0]}: ")
+        assert ended.err.endswith(f"hint: elastik {words[0]} --help\n")
+
+
+def test_what_is_missing_comes_with_what_to_do(elastik):
+    assert "hint: elastik post --create" in elastik("post", "hint/none", "--text", "x").err
+    elastik.ok("put", "hint/x", "--text", "1")
+    assert "hint: elastik log" in elastik("get", "hint/x", "--at", "99999999").err
+
+
 def test_verify_says_no_with_1(elastik):
     elastik.ok("put", "v/x", "--text", "1")
     elastik.ok("put", "tmp/v", "--text", "1")
