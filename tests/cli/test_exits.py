@@ -107,13 +107,16 @@ def test_a_signal_ends_it_as_signals_do(here, verb):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(30)
         waiting = here.with_env(ELASTIK_URL=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        for number in (signal.SIGINT, signal.SIGTERM):
-            process = waiting.start(*VERBS[verb])
-            line, _ = silent.accept()  # it is up, and asks
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        running = [waiting.start(*VERBS[verb]) for _ in numbers]
+        lines = [silent.accept()[0] for _ in numbers]  # both are up, and ask
+        for number, process in zip(numbers, running, strict=True):
             process.send_signal(number)
+        for number, process in zip(numbers, running, strict=True):
             _, err = process.communicate(timeout=30)
-            line.close()
             assert (process.returncode, b"Traceback" in err) == (-number, False), err
+        for line in lines:
+            line.close()
 
 
 @pytest.mark.parametrize("verb", VERBS)
