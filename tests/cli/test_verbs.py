@@ -348,6 +348,21 @@ def test_tree_shows_sizes_and_ages_left_of_the_names(elastik):
     ]
 
 
+def test_ls_sorts_by_size_and_age(elastik, shared_core):
+    for name, body in (("b", b"12"), ("a", b"1"), ("c", b"123"), ("deep/x", b"1")):
+        shared_core.put(f"/home/sorted/{name}", body)
+    shared_core.put("/home/sorted/b", b"21")
+
+    def names(*words):
+        return [p.rpartition("sorted/")[2] for p in elastik("ls", "sorted", *words).lines]
+
+    assert names() == ["a", "b", "c", "deep/"]
+    assert names("--sort", "size") == ["c", "b", "a", "deep/"]
+    assert names("--sort", "age")[0] == "b"
+    assert names("--sort", "age")[-1] == "deep/"
+    assert elastik("ls", "sorted", "--sort", "size", "--json").lines[0].count('"size": 3') == 1
+
+
 def test_log_tells_each_write_and_what_can_still_be_read(start_core, tmp_path):
     core = start_core(tmp_path / "kept", env={"ELASTIK_HISTORY": "home/*=2"})
     program = talking_to(core, tmp_path)
