@@ -54,14 +54,18 @@ lint: build ## Check format, style and types of Python and Rust.
 core-test: build
 	$(CARGO) test --release --locked -q $(FEATURES)
 
-pytest: build try-peers
-	$(PYTHON) -m pytest
+# Most tests wait for something rather than compute: more of them at once than there are cores.
+WORKERS ?= 4
+PYTEST  := $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
-# At the same time: most tests wait for something rather than compute.
+pytest: build try-peers
+	$(PYTEST)
+
+# Both interpreters at the same time, too.
 pytest-both: build try-peers .venv-lowest/.ready
 	@mkdir -p build; \
 	$(MAKE) --no-print-directory pytest-lowest >build/lowest.log 2>&1 & lowest=$$!; \
-	$(PYTHON) -m pytest; newest=$$?; \
+	$(PYTEST); newest=$$?; \
 	wait $$lowest; lowest=$$?; \
 	echo "on the lowest interpreter:"; tail -n 40 build/lowest.log; \
 	exit $$((newest || lowest))
@@ -73,6 +77,7 @@ pytest-lowest: build try-peers .venv-lowest/.ready
 bench: build peers ## Measure the core beside the published one.
 	$(PYTHON) bench/durable_put.py
 	$(PYTHON) bench/storage.py
+	$(PYTHON) bench/contention.py
 	$(PYTHON) bench/wire.py --seconds 1
 	$(PYTHON) bench/command.py
 	$(PYTHON) bench/coap.py --seconds 1

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -27,6 +28,7 @@ class BuildCore(BuildHookInterface):
         if version == "editable" or choice == "skip":
             return
         exe = given(choice) if choice else compiled(Path(self.root) / "core-bin")
+        keep_promise(Path(self.root), exe)
         build_data["force_include"][str(exe)] = f"elastik/_bin/{EXE}"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform_tag()}"
@@ -47,6 +49,23 @@ def compiled(crate):
     # Cargo's own variable may move the target directory (shared caches do).
     target = Path(os.environ.get("CARGO_TARGET_DIR") or crate / "target")
     return (crate / target / "release" / EXE).resolve()
+
+
+def keep_promise(root, exe):
+    """Pack no core that asks for a newer glibc than the wheel's tag says is enough."""
+    spec = spec_from_file_location("glibc", root / "dev" / "glibc.py")
+    glibc = module_from_spec(spec)
+    spec.loader.exec_module(glibc)
+    promised = glibc.promise_of(platform_tag())
+    if promised is None:
+        return
+    found = glibc.newest(exe.read_bytes())
+    if found is not None and found > promised:
+        asked, said = (".".join(map(str, version)) for version in (found, promised))
+        sys.exit(
+            f"elastik: {exe} asks for glibc {asked}, {platform_tag()} promises {said}\n"
+            f"hint: cargo zigbuild --target {os.uname().machine}-unknown-linux-gnu.{said}"
+        )
 
 
 def platform_tag():

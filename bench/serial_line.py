@@ -18,8 +18,9 @@ from pathlib import Path
 from load import OURS, ROOT, arguments, machine
 
 sys.path.insert(0, str(ROOT))
-from elastik_cli.serialio import messages, slipmux
-from elastik_cli.serialio.messages import AUTH, CON, PUT, Message
+from elastik.coap import messages
+from elastik.coap.messages import AUTH, CON, PUT, Message
+from elastik_cli.serialio import slipmux
 from realcore import WRITE, Core, launch
 
 Exchange = Callable[[Message], None]

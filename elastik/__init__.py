@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from elastik.errors import Forbidden as Forbidden
     from elastik.errors import InsufficientStorage as InsufficientStorage
     from elastik.errors import NotFound as NotFound
+    from elastik.errors import NotOverCoap as NotOverCoap
     from elastik.errors import PayloadTooLarge as PayloadTooLarge
     from elastik.errors import PreconditionFailed as PreconditionFailed
     from elastik.errors import ServerError as ServerError
@@ -133,7 +134,8 @@ _NAMES = {
     "coap": "CoapClient CoapResponse coap_get coap_put",
     "dotenv": "load_dotenv",
     "errors": "BadPath Conflict Corrupt ElastikError Forbidden InsufficientStorage NotFound"
-    " PayloadTooLarge PreconditionFailed ServerError TimedOut Unauthorized Unreachable Unsupported",
+    " NotOverCoap PayloadTooLarge PreconditionFailed ServerError TimedOut Unauthorized Unreachable"
+    " Unsupported",
     "events": "EventStream",
     "fake": "FakeElastik",
     "launcher": "binary_info is_running live_info start stop",

@@ -20,6 +20,7 @@ __all__ = [
     "InsufficientStorage",
     "NoAnswer",
     "NotFound",
+    "NotOverCoap",
     "PayloadTooLarge",
     "PreconditionFailed",
     "ServerError",
@@ -139,6 +140,15 @@ class Unsupported(ElastikError, NotImplementedError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class NotOverCoap(Unsupported):
+    """What a ``coap://`` server cannot be asked for; `what` names a part of the request."""
+
+    def __init__(self, url: str, what: str = "") -> None:
+        super().__init__(
+            f"{what}: not over {url}: use http" if what else f"not over {url}: use http"
+        )
 
 
 _BY_STATUS: dict[int, type[ElastikError]] = {

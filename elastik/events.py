@@ -99,8 +99,8 @@ def with_body(event: Event) -> Event:
 def start_of(headers: Mapping[str, str], asked: str | int | None) -> str:
     """Where to resume while nothing has come: what was asked for, or the newest number.
 
-    A number above the core's newest is from another life of the store. A core that does not tell
-    its newest gives "", and so it does to scoped tokens.
+    A number above the core's newest is from another life of the store. An older core, which does
+    not tell its newest, gives "".
     """
     newest = headers.get("x-last-event-id", "")
     wanted = "" if asked is None else str(asked)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from elastik.coap.transport import CoapTransport
     from elastik.events import EventStream
     from elastik.history import At
     from elastik.transport import Answer, Body, Transport
@@ -59,7 +60,9 @@ class Verbs:
         """A client of the core at `url`.
 
         `url` is ``http://``, ``https://`` or ``http+unix:///path/of/socket``; by default that of
-        the environment, like `bearer_token`. `timeout` is seconds of silence, None for no limit.
+        the environment, like `bearer_token`. With ``coap://`` there are put, get, head, post,
+        delete and listen; what CoAP cannot say raises NotOverCoap. `timeout` is seconds of
+        silence, None for no limit.
         `keep_alive=False` opens a connection for each request. `cafile` is a PEM file to trust for
         https. `retries` bounds how often a 503 with ``Retry-After`` is tried again.
         """
@@ -69,7 +72,7 @@ class Verbs:
         self.retries = retries
         self._keep_alive = keep_alive
         self._cafile = cafile
-        self._transport_made: Transport | None = None
+        self._transport_made: Transport | CoapTransport | None = None
         self._plans = Trees()
         # A core counts its requests: an answer with a lower number comes from a new process.
         self._newest_request = 0
@@ -77,14 +80,23 @@ class Verbs:
     # -- life ----------------------------------------------------------------------------------
 
     @property
-    def _transport(self) -> Transport:
-        if self._transport_made is None:
+    def _transport(self) -> Transport | CoapTransport:
+        if self._transport_made is None and self._is_coap:
+            from elastik.coap.transport import CoapTransport
+
+            self._transport_made = CoapTransport(self.url, timeout=self.timeout)
+        elif self._transport_made is None:
             from elastik.transport import Transport
 
             self._transport_made = Transport(
                 self.url, timeout=self.timeout, keep_alive=self._keep_alive, cafile=self._cafile
             )
         return self._transport_made
+
+    @property
+    def _is_coap(self) -> bool:
+        """CoAP has only some of the verbs."""
+        return self.url[:5].lower() == "coap:"
 
     def close(self) -> None:
         """Close the idle connections; the client can be used again."""
@@ -399,10 +411,14 @@ class Verbs:
         own ``body`` up to `max_inline` bytes, or None and a ``body-state`` that says why not.
         `last_event_id` resumes after that event.
         """
+        limit = max_inline if inline else None
+        if self._is_coap:
+            from elastik.coap.listening import open_events
+
+            return open_events(self, pattern, last_event_id, timeout, limit)
         from elastik.listening import Listening, open_stream
 
-        listening = Listening(pattern, max_inline if inline else None)
-        return open_stream(self, listening, last_event_id, timeout)
+        return open_stream(self, Listening(pattern, limit), last_event_id, timeout)
 
     # -- shared --------------------------------------------------------------------------------
 

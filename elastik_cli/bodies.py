@@ -118,8 +118,9 @@ def guess_type(given: str | None, path: str, file: str | None, text: str | None)
     """The media type: as given, else by the name's ending, else text for --text, else bytes."""
     if given:
         return given
-    name = file if file and file != "-" else path
-    if "." in name.rsplit("/", 1)[-1]:
+    names = [file, path] if file and file != "-" else [path]
+    name = next((name for name in names if "." in name.rsplit("/", 1)[-1]), "")
+    if name:
         import mimetypes
 
         kind, encoding = mimetypes.guess_type(name)

@@ -43,11 +43,18 @@ def grow(paths: Iterable[str], prefix: str) -> Node:
     return root
 
 
-def draw(node: Node, base: str = "", indent: str = "") -> Iterator[tuple[str, str, str]]:
+# A branch, the last branch, what stands under either.
+BRANCHES = ("├── ", "└── ", "│   ", "    ")
+ASCII = ("|-- ", "`-- ", "|   ", "    ")
+
+
+def draw(
+    node: Node, base: str = "", indent: str = "", letters: tuple[str, ...] = BRANCHES
+) -> Iterator[tuple[str, str, str]]:
     """Each line of the tree: its branches, its name, and the whole path it stands for."""
     names = sorted(node)
     for name in names:
         last = name == names[-1]
         path = f"{base}/{name}" if base else name
-        yield indent + ("└── " if last else "├── "), name, path
-        yield from draw(node[name], path, indent + ("    " if last else "│   "))
+        yield indent + letters[last], name, path
+        yield from draw(node[name], path, indent + letters[2 + last], letters)

@@ -1,14 +1,15 @@
-"""Run a command for one event: its argv, its environment, its input, its output, its end."""
+"""Run a command for its events: its argv, its environment, its input, its output, its end."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -23,23 +24,28 @@ SECRET_VARIABLES = [
     for name in ("ELASTIK_KEY", "ELASTIK_TOKEN", *(f"ELASTIK_{t.upper()}_TOKEN" for t in TIERS))
     for end in ("", "_FILE")
 ]
+# What describes one event; a batch has its events on standard input instead.
+OF_ONE_EVENT = [f"ELASTIK_{n}" for n in ("PATH", "EVENT", "ETAG", "TYPE", "SIZE", "BODY", "TIME")]
 _writing = threading.Lock()
 
 
 @dataclass
 class Command:
-    """What to run for each event. `grouped` keeps each event's output in one piece."""
+    """What to run. `grouped` keeps each run's output in one piece; `batch`: JSON Lines go in."""
 
     argv: list[str] | None
     shell: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
     pass_token: bool = False
     grouped: bool = False
+    batch: bool = False
 
     def words(self, event: Event) -> list[str]:
         """argv for `event`. Nothing of an event ever gets into a shell's string."""
         if self.shell is not None:
             return ["/bin/sh", "-c", self.shell]
+        if self.batch:
+            return list(self.argv or [])
         name = event.path.rsplit("/", 1)[-1]
         stem = event.path[: -len(name)] + (name.rsplit(".", 1)[0] or name)
         filled = []
@@ -48,24 +54,24 @@ class Command:
             filled.append(word.replace("{/}", name).replace("{.}", stem))
         return filled
 
-    def environment(self, event: Event, attempt: int) -> dict[str, str]:
-        """The child's environment: what describes the event, and no token unless asked."""
-        env = {**os.environ, **self.extra}
-        if not self.pass_token:
-            for name in SECRET_VARIABLES:
-                env.pop(name, None)
-        ident = "" if event.id is None else str(event.id)
-        env |= {"ELASTIK_PATH": event.path, "ELASTIK_EVENT": event.kind, "ELASTIK_ID": ident}
-        env |= {"ELASTIK_ETAG": event.etag, "ELASTIK_TYPE": event.type}
-        env |= {"ELASTIK_SIZE": event.size, "ELASTIK_ATTEMPT": str(attempt)}
-        env |= {"ELASTIK_BODY": event.body_state, "ELASTIK_TIME": event.time}
-        return env
+    def environment(self, events: Sequence[Event], attempt: int) -> dict[str, str]:
+        """The child's environment: what describes its events, and no token unless asked."""
+        env = {**os.environ, **self.extra, "ELASTIK_ATTEMPT": str(attempt)}
+        for name in [*OF_ONE_EVENT, *(() if self.pass_token else SECRET_VARIABLES)]:
+            env.pop(name, None)
+        last = events[-1]
+        env["ELASTIK_ID"] = "" if last.id is None else str(last.id)
+        if self.batch:
+            return env | {"ELASTIK_BATCH": str(len(events))}
+        env |= {"ELASTIK_PATH": last.path, "ELASTIK_EVENT": last.kind, "ELASTIK_ETAG": last.etag}
+        env |= {"ELASTIK_TYPE": last.type, "ELASTIK_SIZE": last.size}
+        return env | {"ELASTIK_BODY": last.body_state, "ELASTIK_TIME": last.time}
 
 
 class Child:
     """One run of the command, in a process group of its own so that all of it can be stopped."""
 
-    def __init__(self, command: Command, event: Event, attempt: int) -> None:
+    def __init__(self, command: Command, events: Sequence[Event], attempt: int) -> None:
         self._out: IO[bytes] | None = None
         self._err: IO[bytes] | None = None
         streams: dict[str, Any] = {}
@@ -73,11 +79,11 @@ class Child:
             # Files, not pipes: a grandchild that keeps a pipe open must not keep us waiting.
             self._out, self._err = _kept(), _kept()
             streams = {"stdout": self._out, "stderr": self._err}
-        with _as_stdin(event.body or b"") as stdin:
+        with _as_lines(events) if command.batch else _as_stdin(events[0].body or b"") as stdin:
             self.process = subprocess.Popen(
-                command.words(event),
+                command.words(events[0]),
                 stdin=stdin,
-                env=command.environment(event, attempt),
+                env=command.environment(events, attempt),
                 start_new_session=True,
                 **streams,
             )
@@ -112,6 +118,16 @@ def _as_stdin(body: bytes) -> IO[bytes]:
     os.write(writer, body)
     os.close(writer)
     return os.fdopen(reader, "rb")
+
+
+def _as_lines(events: Sequence[Event]) -> IO[bytes]:
+    """A file of JSON Lines: the record of each event, with its bytes and whose they are."""
+    file = _kept()
+    for event in events:
+        record = event.record() | ({"body": event.body_state} if event.body_state else {})
+        file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    file.seek(0)
+    return file
 
 
 def _pass_on(source: IO[bytes], target: IO[bytes]) -> None:

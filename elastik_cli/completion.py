@@ -12,14 +12,9 @@ from elastik import paths
 from elastik.errors import BadPath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from click.shell_completion import CompletionItem
 
     from elastik_cli.session import Session
-
-# A shell that waits for a dead server is worse than one that offers nothing.
-PATIENCE_S = 0.3
 
 
 def as_text(argument: str) -> str:
@@ -41,7 +36,9 @@ class World(click.ParamType):
     def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        return [CompletionItem(path, type="path") for path in offered(ctx.obj, incomplete)]
+        from elastik_cli.offers import server_paths
+
+        return [CompletionItem(p, type="path") for p in server_paths(ctx.obj, _read(incomplete))]
 
 
 class Path(World):
@@ -92,40 +89,44 @@ class Context(click.ParamType):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+class Side(click.ParamType):
+    """One side of sync: a local directory, or :PREFIX or CONTEXT:PREFIX on a server."""
+
+    name = "side"
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        head, colon, typed = _read(incomplete).partition(":")
+        if not colon or "/" in head:
+            return [CompletionItem(incomplete, type="file")]
+        from elastik_cli.offers import server_paths
+
+        ctx.obj.flags.context = head or ctx.obj.flags.context
+        found = server_paths(ctx.obj, typed)
+        return [CompletionItem(f"{head}:{path}", type="path") for path in found]
+
+
+class Port(click.ParamType):
+    """A serial port."""
+
+    name = "port"
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from elastik_cli.offers import serial_ports
+
+        return [CompletionItem(port) for port in serial_ports(incomplete)]
+
+
+def _read(incomplete: str) -> str:
+    """What was typed as text; what is none fits no path."""
+    return os.fsencode(incomplete).decode("utf-8", "replace")
+
+
 WORLD, PATH, PREFIX, PATTERN = World(), Path(), Prefix(), Pattern()
-FILE, CONTEXT = File(), Context()
-
-
-def offered(session: Session, incomplete: str) -> list[str]:
-    """Server paths that begin as typed, up to the next slash; nothing when the server is away."""
-    try:
-        client = session.client("read", timeout=PATIENCE_S)
-        return fitting(client.list(), as_text(incomplete))
-    except Exception:  # whatever it is, a TAB must not print it
-        return []
-
-
-def fitting(worlds: Iterable[str], typed: str) -> list[str]:
-    """`worlds` in the form `typed` has begun, cut behind the next slash.
-
-    >>> fitting(["home/a", "home/b/c", "tmp/x"], "")
-    ['a', 'b/', 'tmp/']
-    >>> fitting(["home/a", "home/b/c", "tmp/x"], "/home/")
-    ['/home/a', '/home/b/']
-    """
-    lead = "/" if typed.startswith("/") else ""
-    bare = typed[len(lead) :]
-    whole = bare.split("/", 1)[0] in paths.NAMESPACES and "/" in bare
-    found = set()
-    for world in worlds:
-        short = world.startswith("home/") and not whole
-        name = world.removeprefix("home/") if short else world
-        if name.startswith(bare):
-            end = name.find("/", len(bare))
-            found.add(lead + (name if end < 0 else name[: end + 1]))
-    if not whole and bare and "home/".startswith(bare):
-        found.add(lead + "home/")
-    return sorted(found)
+FILE, CONTEXT, SIDE, PORT = File(), Context(), Side(), Port()
 
 
 def complete(group: click.Command, session: Session) -> int:

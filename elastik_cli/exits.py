@@ -46,11 +46,13 @@ MEANING = {
 # The first line that fits wins, so the special stands above the general.
 BY_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.BadPath, Exit.USAGE),
+    (errors.NotOverCoap, Exit.USAGE),
     (errors.NotFound, Exit.NOT_FOUND),
     (errors.Forbidden, Exit.DENIED),
     (errors.Unauthorized, Exit.DENIED),
     (errors.PreconditionFailed, Exit.CONFLICT),
     (errors.Conflict, Exit.CONFLICT),
+    (TimeoutError, Exit.TIMED_OUT),
     (errors.NoAnswer, Exit.UNREACHABLE),
     (errors.Corrupt, Exit.NO),
     (errors.ElastikError, Exit.FAILED),

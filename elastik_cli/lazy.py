@@ -7,8 +7,48 @@ from typing import Any
 
 import click
 
+from elastik.errors import NotOverCoap
+from elastik_cli.exits import Exit, Failure
 
-class LazyGroup(click.Group):
+
+class Paged(click.Command):
+    """A command whose long help page a person reads in a pager."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        return super().shell_complete(ctx, incomplete) + self.common_offers(incomplete)
+
+    def common_offers(self, incomplete: str) -> list[Any]:
+        """The long options of every verb that begin so."""
+        if not incomplete.startswith("-"):
+            return []
+        from click.shell_completion import CompletionItem
+
+        from elastik_cli.options import Common
+
+        common = [param for param in self.params if isinstance(param, Common)]
+        names = [(name, p.help) for p in common for name in p.opts if name.startswith("--")]
+        return [CompletionItem(n, help=h) for n, h in names if n.startswith(incomplete)]
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from elastik_cli.output import Output
+        from elastik_cli.pager import paged
+
+        # Not the session's own: help is there whatever the config file holds.
+        out = Output()
+        with paged(out, not ctx.obj.flags.no_pager):
+            out.text(ctx.get_help() + "\n")
+        ctx.exit()
+
+
+class LazyGroup(Paged, click.Group):
     """A group that knows names and one-line help, and imports a verb on demand."""
 
     def __init__(self, *args: Any, sections: dict[str, dict[str, str]], package: str, **kw: Any):
@@ -51,10 +91,11 @@ class LazyGroup(click.Group):
 
         rows = self.table.items()
         names = [CompletionItem(n, help=line) for n, line in rows if n.startswith(incomplete)]
-        return names + click.Command.shell_complete(self, ctx, incomplete)
+        own = click.Command.shell_complete(self, ctx, incomplete)
+        return names + own + self.common_offers(incomplete)
 
 
-class Verb(click.Command):
+class Verb(Paged):
     """A command that takes the options every verb has, hidden from its own help page."""
 
     def __init__(self, *args: Any, **kw: Any) -> None:
@@ -63,6 +104,14 @@ class Verb(click.Command):
 
         own = {name for param in self.params for name in param.opts}
         self.params += [param for param in common_options() if not own & set(param.opts)]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; what it would need and CoAP does not have is said by the verb's name."""
+        try:
+            return super().invoke(ctx)
+        except NotOverCoap as error:
+            verb = ctx.command_path.removeprefix("elastik").strip()
+            raise Failure(f"{verb}: {error}", Exit.USAGE) from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from elastik.errors import NotFound
 from elastik.paths import matches
+from elastik_cli import liveview
 from elastik_cli.child import Command
 from elastik_cli.config import state_dir
 from elastik_cli.exits import Exit, Failure
-from elastik_cli.feed import Event, Feed, Gap
+from elastik_cli.feed import WINDOW, Event, Feed
+from elastik_cli.handlers import Batches, Handler, Printer, Runs
 from elastik_cli.listing import every_path
 from elastik_cli.position import Position, state_file
 from elastik_cli.quantities import parse_duration
@@ -26,47 +28,9 @@ from elastik_cli.workers import OnError, Workers
 if TYPE_CHECKING:
     from elastik.hierarchy import Hierarchy as Client
 
-COLOURS = {"put": 32, "post": 33, "delete": 31}
-
-
-class Printer:
-    """Writes each event as a line: JSON, a NUL-ended path, or fields separated by tabs."""
-
-    def __init__(self, session: Session, nul: bool) -> None:
-        self.out, self.nul = session.out, nul
-
-    def event(self, event: Event) -> bool:
-        if self.out.json:
-            self.out.record(event.record())
-        elif self.nul:
-            self.out.text(f"{event.path}\0")
-        else:
-            kind = self.out.style(event.kind, COLOURS.get(event.kind, 0))
-            ident = "-" if event.id is None else str(event.id)
-            rest = f"\t{ident}\t{event.etag or '-'}\t{event.path}"
-            if self.out.human:
-                rest = f"\t{ident}\t{event.etag[:13]}\t{event.path}"
-                self.out.text(time.strftime("%H:%M:%S") + "\t")
-            self.out.line(kind, rest)
-        return True
-
-    def gap(self, gap: Gap) -> None:
-        if self.out.json:
-            self.out.record(gap.record())
-
-
-class Runs:
-    """Hands each event to the workers."""
-
-    def __init__(self, workers: Workers) -> None:
-        self.workers = workers
-
-    def event(self, event: Event) -> bool:
-        self.workers.take(event)
-        return False
-
-    def gap(self, gap: Gap) -> None:
-        """Said on stderr already; standard output belongs to the command."""
+# How long a batch waits for more events when --every does not say it.
+EVERY_S = 1.0
+PLACEHOLDERS = ("{}", "{/}", "{.}")
 
 
 def parse_on_error(text: str) -> OnError:
@@ -103,9 +67,14 @@ def command_for(session: Session, wish: dict[str, Any], argv: list[str] | None) 
     if argv is not None and wish["shell"]:
         raise Failure("give either --exec or -- CMD", Exit.USAGE)
     if argv is None and not wish["shell"]:
+        if _in_batches(wish):
+            raise Failure("--batch and --every are for a command", Exit.USAGE, "-- CMD or --exec")
         return None
     if argv == []:
         raise Failure("nothing to run after --", Exit.USAGE)
+    if _in_batches(wish) and any(mark in word for word in argv or () for mark in PLACEHOLDERS):
+        hint = "its events are on standard input, one JSON object a line"
+        raise Failure("a batch has no path of its own for {}", Exit.USAGE, hint)
     if argv and "{" not in argv[0]:
         _check_runnable(argv[0])
     extra = {"ELASTIK_URL": session.server.url}
@@ -120,7 +89,12 @@ def command_for(session: Session, wish: dict[str, Any], argv: list[str] | None) 
         extra,
         pass_token=wish["pass_token"],
         grouped=wish["jobs"] > 1,
+        batch=_in_batches(wish),
     )
+
+
+def _in_batches(wish: dict[str, Any]) -> bool:
+    return bool(wish.get("batch") or wish.get("every"))
 
 
 def _check_runnable(program: str) -> None:
@@ -155,21 +129,32 @@ def build(session: Session, patterns: list[str], wish: dict[str, Any], argv: Any
     since = position.done_to if position.done_to is not None else since
     inbox: SimpleQueue[Any] = SimpleQueue()
     feed = None
+    live = command is None and not wish["nul"] and liveview.fits(session)
     if not wish["now"]:
-        bodies = command is not None or wish["body"]
+        bodies = command is not None or wish["body"] or live
         feed = Feed(client, patterns, inbox, since=since, bodies=bodies, retry=session.flags.retry)
     workers = _workers(session, command, client, inbox, wish) if command else None
     count = 1 if wish["once"] else wish["count"]
     return Runner(
         inbox=inbox,
         feed=feed,
-        handler=Runs(workers) if workers else Printer(session, wish["nul"]),
+        handler=_handler(session, workers, patterns if live else [], wish),
         workers=workers,
         position=position,
         limits=Limits(count, wish["timeout"], wish["on_gap"] == "stop", wish["grace"], not_before),
         say=session.say,
         note=session.note,
     )
+
+
+def _handler(
+    session: Session, workers: Workers | None, seen: list[str], wish: dict[str, Any]
+) -> Handler:
+    if workers is not None and _in_batches(wish):
+        return Batches(workers, wish["batch"] or WINDOW, wish["every"] or EVERY_S)
+    if workers is not None:
+        return Runs(workers)
+    return liveview.Live(session, seen) if seen else Printer(session, wish["nul"])
 
 
 def _workers(

@@ -36,9 +36,13 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         setattr(ctx.obj.flags, param.name, value)
 
 
+class Common(click.Option):
+    """An option of every verb: left out of its help page, but not of its completion."""
+
+
 def _common(*names: str, **settings: Any) -> click.Option:
     settings.setdefault("default", None)
-    return click.Option(list(names), callback=_keep, expose_value=False, hidden=True, **settings)
+    return Common(list(names), callback=_keep, expose_value=False, hidden=True, **settings)
 
 
 def common_options() -> list[click.Option]:
@@ -75,6 +79,13 @@ def common_options() -> list[click.Option]:
             "--color",
             type=click.Choice(["auto", "always", "never"]),
             help="Colour the answer (auto: on a terminal).",
+        ),
+        _common(
+            "--no-pager",
+            is_flag=True,
+            flag_value=True,
+            is_eager=True,
+            help="Print a long diff or help without a pager.",
         ),
         _common("-q", "--quiet", is_flag=True, flag_value=True, help="Say only errors."),
         _common("-v", "--verbose", count=True, help="Say what is sent; -vv with headers."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from elastik_cli.terminal import escape, is_terminal, styled, wants_colour
 
@@ -24,6 +24,8 @@ class Output:
     def __init__(self, *, json: bool = False, color: str = "auto") -> None:
         self.json = json
         self.color = color
+        # A pager's input, while one stands between us and the terminal.
+        self.sink: IO[bytes] | None = None
 
     @property
     def human(self) -> bool:
@@ -36,15 +38,15 @@ class Output:
 
     def bytes(self, piece: bytes) -> None:
         """Write exactly these bytes."""
-        sys.stdout.buffer.write(piece)
+        (self.sink or sys.stdout.buffer).write(piece)
 
     def text(self, text: str) -> None:
         """Write `text`; on a terminal what could move its cursor is shown as an escape."""
         if is_terminal(sys.stdout):
             encoding = sys.stdout.encoding or "utf-8"
-            sys.stdout.buffer.write(text.encode(encoding, "backslashreplace"))
+            self.bytes(text.encode(encoding, "backslashreplace"))
         else:
-            sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+            self.bytes(text.encode("utf-8", "surrogateescape"))
 
     def line(self, *parts: str) -> None:
         """Write one line; what `style` has not yet made safe for a terminal is made so here."""
@@ -58,7 +60,7 @@ class Output:
         self.flush()
 
     def flush(self) -> None:
-        sys.stdout.flush()
+        (self.sink or sys.stdout).flush()
 
     def style(self, text: str, *codes: int) -> Shown:
         """`text` without what could move a terminal's cursor, in ANSI style `codes`."""

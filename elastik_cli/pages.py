@@ -40,6 +40,14 @@ def entries(client: Client, prefix: str, depth: int = 0) -> Iterator[Row] | None
     return _all(client, prefix, depth, _rows(_checked(first, "LIST", f"/{prefix}")))
 
 
+def names(client: Client, prefix: str, after: str = "") -> list[str] | None:
+    """A page of what lies directly below `prefix`, behind `after`; None without lists."""
+    answer = _page(client, prefix, 1, after)
+    if answer.status in (404, 405):
+        return None
+    return [row["path"] for row in _rows(_checked(answer, "LIST", f"/{prefix}"))]
+
+
 def _page(client: Client, prefix: str, depth: int, after: str) -> Response:
     query = urlencode({"depth": depth, "limit": PAGE, "after": after})
     return client.page("GET", f"/proc/list/{quote(prefix)}?{query}", JSON_LINES)

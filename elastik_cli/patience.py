@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from elastik.errors import ElastikError, NoAnswer
+from elastik.errors import ElastikError, NoAnswer, Unsupported
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 
 
 def worth_another_try(error: ElastikError) -> bool:
     """Whether the same request may succeed later: no answer, 5xx, 408 or 429."""
+    if isinstance(error, Unsupported):
+        return False
     return isinstance(error, NoAnswer) or error.status >= 500 or error.status in (408, 429)
 
 

@@ -62,10 +62,11 @@ def chart(values: Sequence[float], width: int, height: int, letters: str = BLOCK
     kept = thinned(values, max(1, width - label - 2))
     steps = len(letters)
     filled = [round((value - low) / span * (height * steps - 1)) + 1 for value in kept]
+    axis = "┤" if letters is BLOCKS else "|"
     lines = []
     for row in range(height - 1, -1, -1):
         cells = (max(0, min(steps, cells - row * steps)) for cells in filled)
         drawn = "".join(letters[n - 1] if n else " " for n in cells)
         edge = f"{high:g}" if row == height - 1 else f"{low:g}" if row == 0 else ""
-        lines.append(f"{edge:>{label}} ┤{drawn}".rstrip())
+        lines.append(f"{edge:>{label}} {axis}{drawn}".rstrip())
     return lines

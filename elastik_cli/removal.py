@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elastik import paths
-from elastik.errors import ElastikError, NotFound, error_for
+from elastik.errors import ElastikError, NotFound, Unsupported, error_for
 from elastik.responses import etag_value
 from elastik_cli.completion import as_text
 from elastik_cli.exits import Exit, Failure, Quit
@@ -74,7 +74,7 @@ def apply(
             elif not force:
                 raise NotFound(404, b"world not found", method="DELETE", path=f"/{path}")
         except ElastikError as error:
-            if len(plan) == 1 or not error.status:
+            if len(plan) == 1 or not error.status or isinstance(error, Unsupported):
                 raise
             failed += 1
             session.say(f"{path}: {error.status}")

@@ -9,24 +9,18 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 from elastik_cli import notify
 from elastik_cli.exits import Exit
 from elastik_cli.feed import Connected, Event, Failed, Feed, Gap, Lost
+from elastik_cli.handlers import Handler
 from elastik_cli.patience import shortly
 from elastik_cli.position import Position
 from elastik_cli.workers import Done, Workers
 
 TICK_S = 0.25
 LAST_WORDS_S = 2.0
-
-
-class Handler(Protocol):
-    """What becomes of an event: a line, or a command. True when it is done at once."""
-
-    def event(self, event: Event) -> bool: ...
-    def gap(self, gap: Gap) -> None: ...
 
 
 @dataclass
@@ -84,12 +78,15 @@ class Runner:
         try:
             for event in first:
                 self._event(event)
-            if self.feed is not None and not self._full():
+            if self.feed is None:
+                self.handler.flush()
+            elif not self._full():
                 self.feed.start()
             while self._go_on(deadline):
-                self._step(min(TICK_S, max(0.0, deadline - time.monotonic())))
+                self._step(self._patience(deadline))
             self._finish()
         finally:
+            self.handler.close()
             self.position.save()
             notify.tell("STOPPING=1")
         if self.signalled:
@@ -103,6 +100,11 @@ class Runner:
     def _deadline(self) -> float:
         limit = self.limits.timeout
         return float("inf") if limit is None else time.monotonic() + limit
+
+    def _patience(self, deadline: float) -> float:
+        """How long the next step may wait for something to happen."""
+        now = time.monotonic()
+        return min(TICK_S, max(0.0, deadline - now), self.handler.patience(now))
 
     def _on_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -128,6 +130,7 @@ class Runner:
             return
         while item is not None:
             self._item(item)
+            self.handler.look(time.monotonic())
             if self._full() or self.verdict is not None or self.signalled:
                 return
             try:
@@ -140,6 +143,7 @@ class Runner:
     def _idle(self) -> None:
         now = time.monotonic()
         self.position.save()
+        self.handler.look(now)
         if self.workers is not None:
             self.workers.end_overdue(now)
         elif _reader_left():
@@ -197,16 +201,17 @@ class Runner:
         return moment.timestamp() < self.limits.not_before
 
     def _done(self, done: Done) -> None:
-        self.open -= 1
+        self.open -= len(done.work.events)
         if self.workers is not None:
-            self.workers.finished(done.event)
+            self.workers.finished(done.work)
         if done.failed:
-            self.failed += 1
-            self.say(f"{done.event.path} {done.event.id}: {done.failed}")
+            self.failed += len(done.work.events)
+            self.say(f"{done.work.name}: {done.failed}")
         if done.fatal is not None:
             self.verdict = done.fatal
             return
-        self._settle(done.event)
+        for event in done.work.events:
+            self._settle(event)
 
     def _settle(self, event: Event) -> None:
         self.position.done(event.id)
@@ -220,9 +225,11 @@ class Runner:
         else:
             self.say("connected again")
         self._connected = True
+        self.handler.connected(True)
 
     def _lost(self, lost: Lost) -> None:
         notify.tell("STATUS=waiting for the server")
+        self.handler.connected(False)
         if lost.attempt == 1:
             self.say(f"{shortly(lost.error)}; trying again")
 
@@ -235,8 +242,7 @@ class Runner:
         if self.workers is None:
             sys.stdout.flush()
             return
-        while self.open and self.verdict is None and not self.signalled:
-            self._drain(0.1)
+        self._handle_the_rest()
         self.workers.halt()
         until = time.monotonic() + self.limits.grace
         while self.workers.running and time.monotonic() < until and len(self.signalled) < 2:
@@ -244,6 +250,20 @@ class Runner:
         if self.workers.running:
             self._end_children(at_once=len(self.signalled) > 1)
         self._drain(0.05)
+        if self.open:
+            self.say(f"{self.open} events were taken and not handled")
+
+    def _handle_the_rest(self) -> None:
+        """Wait for what was taken: for ever, or for the grace once --timeout is over."""
+        late = self.verdict is Exit.TIMED_OUT
+        if self.signalled or not (late or self.verdict is None):
+            return
+        self.handler.flush()
+        until = time.monotonic() + (self.limits.grace if late else float("inf"))
+        while self.open and not self.signalled and time.monotonic() < until:
+            if self.verdict is not None and self.verdict is not Exit.TIMED_OUT:
+                return
+            self._drain(0.1)
 
     def _drain(self, wait: float) -> None:
         """Take in outcomes and signals; events that still arrive are left for the next run."""

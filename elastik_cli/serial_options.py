@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from elastik_cli.completion import PORT
 from elastik_cli.options import DURATION, all_of
 
-device = click.argument("device")
+device = click.argument("device", type=PORT)
 board_path = click.argument("path")
 baud = click.option("--baud", type=int, default=115200, metavar="N", help="Bits a second (115200).")
 _LEVEL = click.Choice(["on", "off"])
@@ -50,13 +51,13 @@ def exchange(
     session: Any, spec: str, method: str, path: str, wish: dict[str, Any], body: bytes = b""
 ) -> Any:
     """One request to one board; its good answer, or the Failure that it means."""
+    from elastik.coap import formats, messages
     from elastik_cli.exits import Exit, Failure
-    from elastik_cli.serialio import messages
     from elastik_cli.serialio.conversation import refusal
 
     options = messages.path_options(path)
     if kind := wish.get("content_type"):
-        number = messages.format_number(kind)
+        number = formats.number(kind)
         if number is None:
             raise Failure(f"{kind} has no CoAP number", Exit.USAGE)
         options.append((messages.CONTENT_FORMAT, messages.uint(number)))

@@ -40,6 +40,7 @@ class Flags:
     retry: int | None = None
     json: bool = False
     color: str | None = None
+    no_pager: bool = False
     quiet: bool = False
     verbose: int = 0
     debug: bool = False
@@ -134,8 +135,8 @@ class Session:
             self.say("ELASTIK_TOKEN is an old name: use ELASTIK_WRITE_TOKEN")
         if server.url_source == ".env":
             self.note(f"the server {server.url} comes from .env in this directory")
-        if not server.url.lower().startswith(("http://", "https://", "http+unix://")):
-            raise Failure(f"not an http, https or http+unix URL: {server.url}", Exit.USAGE)
+        if not server.url.lower().startswith(("http://", "https://", "http+unix://", "coap://")):
+            raise Failure(f"not an http, https, http+unix or coap URL: {server.url}", Exit.USAGE)
         return server
 
     def token(self, need: str) -> str:

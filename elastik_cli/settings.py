@@ -87,7 +87,7 @@ def same_server(one: str, other: str) -> bool:
 def _parts(url: str) -> tuple[str, str, int | None, str]:
     try:
         parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme.lower())
+        port = parts.port or {"http": 80, "https": 443, "coap": 5683}.get(parts.scheme.lower())
     except ValueError:
         raise Failure(f"not a URL: {url}", Exit.USAGE) from None
     return parts.scheme.lower(), (parts.hostname or "").lower(), port, parts.path.rstrip("/")

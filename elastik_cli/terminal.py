@@ -27,6 +27,18 @@ def wants_colour(stream: TextIO, choice: str, env: Mapping[str, str] = os.enviro
     return env.get("TERM") != "dumb" and env.get("CLICOLOR") != "0" and is_terminal(stream)
 
 
+def draws(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether letters that only draw (lines, blocks) are shown: not in the locales C and POSIX.
+
+    Python itself sets LC_CTYPE to C.UTF-8 in those, so that value tells nothing.
+    """
+    ctype = env.get("LC_CTYPE", "")
+    locale = env.get("LC_ALL") or ("" if ctype == "C.UTF-8" else ctype) or env.get("LANG") or "C"
+    own = sys.__stdout__  # rich puts something else in its place while it draws
+    encoding = own.encoding if own else ""
+    return locale not in ("C", "POSIX") and encoding.lower().startswith("utf")
+
+
 def escape(text: str) -> str:
     """`text` with everything that could move a cursor or hide a letter shown as an escape."""
     if text.isprintable():

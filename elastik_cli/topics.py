@@ -63,6 +63,9 @@ reason), and the exit code is 8 in the end. --on-error stop ends at once and lea
 for the next run. --kill-after TIME ends commands that hang. Exit codes 126 and 127 of the
 command end the listener: retrying would not help and skipping would lose events.
 
+With --batch N or --every TIME a command gets many events, one JSON object a line, with their
+bytes in `data` or `data_base64`; ELASTIK_BATCH says how many. A batch succeeds or fails whole.
+
 Refused, broken and silent connections are tried again for ever (--retry N: so many times);
 a wrong token ends it at once. When the server can no longer deliver what was missed, that is
 said on stderr and, with --json, as {"event": "gap"}; --on-gap stop ends there.
@@ -70,6 +73,29 @@ said on stderr and, with --json, as {"event": "gap"}; --on-gap stop ends there.
 Ctrl-C and SIGTERM: nothing new is begun, what runs may finish within --grace, then it gets
 SIGTERM, then SIGKILL. A second Ctrl-C does not wait. Under systemd readiness, status and
 watchdog are told to $NOTIFY_SOCKET.
+"""
+
+COAP = """\
+COAP
+
+With ELASTIK_URL=coap://HOST:PORT, --url or a context's url, these verbs go over CoAP (UDP):
+  put, get, head, post, rm, listen; and edit, diff, plot, which are made of them.
+Every other verb, and what CoAP has nothing for (--range, --at, --gzip, --meta, --purge, rm -r,
+a media type without a number), ends with exit code 2 and says so. Nothing is left out.
+
+Exit codes are the same: 4 nothing there, 5 denied, 6 a precondition, 7 refused, 9 silence
+for --timeout. Bodies of any size go in blocks. An ETag is the first half of HTTP's, and
+--if-match takes either.
+
+listen observes the server's list of links: an event is put or delete, with number and path;
+several changes in a moment are one, and a deletion has no number. A deletion while the
+connection is lost is not told.
+
+A token is sent in the clear, and only to the URL of its own source (elastik help config): one
+that belongs to http://HOST does not go to coap://HOST. A server refuses it from other machines
+unless it was told to take it (ELASTIK_COAP_PLAIN_TOKEN).
+
+`elastik coap` is for any CoAP server: coaps, discover, ping, observe with every value.
 """
 
 ENVIRONMENT = {
@@ -90,6 +116,7 @@ ENVIRONMENT = {
     "ELASTIK_NO_DOTENV": "1: do not read .env",
     "NO_COLOR, FORCE_COLOR, CLICOLOR": "colour off or on",
     "VISUAL, EDITOR": "editor of edit",
+    "PAGER": "pager of diff and help on a terminal (less -FIRX); cat: none",
 }
 
 
@@ -157,6 +184,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "config": ("the config file, contexts and tokens", _config),
     "paths": ("what a path is, and patterns", lambda: PATHS),
     "listen": ("events, and a command for each", lambda: LISTEN),
+    "coap": ("the verbs over CoAP", lambda: COAP),
 }
 
 

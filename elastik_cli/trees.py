@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from elastik.errors import BadPath, ElastikError
 from elastik.paths import canonical
+from elastik_cli import progress
 from elastik_cli.bodies import guess_type
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.session import Session
@@ -171,23 +172,30 @@ def apply(session: Session, client: Client, steps: list[Step], jobs: int) -> lis
     from concurrent.futures import ThreadPoolExecutor
 
     def attempt(step: Step) -> Step | None:
+        failed = _attempt(step)
+        bar.finished()
+        return failed
+
+    def _attempt(step: Step) -> Step | None:
         fault = step.fault
         if not fault:
             try:
-                _do(session, client, step)
+                _do(session, client, step, bar)
                 return None
             except (ElastikError, OSError) as error:
                 fault = f"{getattr(error, 'status', '')} {error}".strip()
         session.say(f"{step.action} {step.path}: {fault}")
         return step
 
-    with ThreadPoolExecutor(jobs) as pool:
+    sizes = [step.size if step.action in ("put", "get") else 0 for step in steps]
+    with progress.several(session, "in all", sizes) as bar, ThreadPoolExecutor(jobs) as pool:
         return [step for step in pool.map(attempt, steps) if step]
 
 
-def _do(session: Session, client: Client, step: Step) -> None:
+def _do(session: Session, client: Client, step: Step, bar: progress.Several) -> None:
     if step.action == "put":
-        with open(step.file, "rb") as body:
+        with open(step.file, "rb") as file:
+            body = bar.reading(file)
             kind = guess_type(None, step.path, str(step.file), None)
             session.patiently(lambda: client.put(step.path, body, content_type=kind), again=False)
     elif step.action == "get":
@@ -195,7 +203,7 @@ def _do(session: Session, client: Client, step: Step) -> None:
         part = step.file.with_name(f".{step.file.name[:200]}.{os.getpid()}.part")
         try:
             with client.stream(step.path) as stream, open(part, "wb") as file:
-                for piece in stream:
+                for piece in bar.arriving(stream):
                     file.write(piece)
             os.replace(part, step.file)
         finally:

@@ -1,4 +1,4 @@
-"""The systemd unit of the server: for the machine (root) or for one user."""
+"""The systemd units of the server: for the machine (root) or for one user."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
+ProcSubset=pid
 PrivateDevices=yes
 PrivateTmp=yes
+PrivateUsers=yes
 RestrictNamespaces=yes
-SystemCallFilter=@system-service"""
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM"""
 
 
 def secrets_dir(system: bool) -> Path:
@@ -52,14 +56,18 @@ def text(core: Path, *, system: bool) -> str:
         else "# The user's manager runs it with the user's rights.",
         "target": "multi-user.target" if system else "default.target",
     }
-    unit = (Path(__file__).parent / "elastik.service").read_text(encoding="utf-8")
+    unit = _packed("elastik.service")
     for name, value in values.items():
         unit = unit.replace(f"@{name}@", value)
     return unit
 
 
-def install(core: Path) -> tuple[Path, str]:
-    """Write the unit where systemd looks; its path, and the commands that come next.
+def _packed(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def install(core: Path) -> tuple[list[Path], str]:
+    """Write the service and its socket where systemd looks; the files, and what comes next.
 
     Raises:
         Failure: when a unit of that name is there that is not ours to replace.
@@ -67,12 +75,21 @@ def install(core: Path) -> tuple[Path, str]:
     system = os.geteuid() == 0
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     folder = Path("/etc/systemd/system") if system else config / "systemd" / "user"
-    unit, wanted = folder / "elastik.service", text(core, system=system)
-    if unit.exists() and not unit.read_text(encoding="utf-8", errors="replace").startswith(
-        wanted.partition("\n")[0]
-    ):
-        raise Failure(f"{unit} is there and not of this making", Exit.CONFLICT, f"rm {unit}")
+    wanted = {
+        folder / "elastik.service": text(core, system=system),
+        folder / "elastik.socket": _packed("elastik.socket"),
+    }
+    for unit, content in wanted.items():
+        _refuse_a_stranger(unit, content.partition("\n")[0])
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(unit, wanted.encode(), 0o644)
+    for unit, content in wanted.items():
+        replace_file(unit, content.encode(), 0o644)
     manager = "systemctl" if system else "systemctl --user"
-    return unit, f"{manager} daemon-reload && {manager} enable --now elastik"
+    return list(wanted), f"{manager} daemon-reload && {manager} enable --now elastik"
+
+
+def _refuse_a_stranger(unit: Path, first_line: str) -> None:
+    if unit.exists():
+        there = unit.read_text(encoding="utf-8", errors="replace")
+        if not there.startswith(first_line):
+            raise Failure(f"{unit} is there and not of this making", Exit.CONFLICT, f"rm {unit}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from elastik_cli.browse import cut
 from elastik_cli.quantities import human_size
 from elastik_cli.session import Session
+from elastik_cli.terminal import draws
 
 if TYPE_CHECKING:
     from elastik.hierarchy import Hierarchy as Client
@@ -35,9 +36,11 @@ def show(session: Session, rows: Sizes, *, human: bool) -> None:
     out = session.out
     largest = max((size for _, size in rows), default=0) or 1
 
+    block = "█" if draws() else "#"
+
     def table(kept: list[Any]) -> None:
         cells = [
-            (human_size(row["size"]), "█" * round(BAR * row["size"] / largest), row["path"])
+            (human_size(row["size"]), block * round(BAR * row["size"] / largest), row["path"])
             for row in kept
         ]
         total = human_size(sum(size for _, size in rows))

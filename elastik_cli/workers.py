@@ -6,7 +6,6 @@ import json
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
@@ -17,6 +16,7 @@ from elastik_cli.child import Child, Command, told
 from elastik_cli.exits import Exit
 from elastik_cli.feed import Event
 from elastik_cli.patience import pause_before, worth_another_try
+from elastik_cli.work import Turns, Work
 
 if TYPE_CHECKING:
     from elastik.hierarchy import Hierarchy as Client
@@ -37,9 +37,9 @@ class OnError:
 
 @dataclass
 class Done:
-    """The outcome of an event; `failed` says why it was given up, `fatal` ends the listener."""
+    """The outcome of some work; `failed` says why it was given up, `fatal` ends the listener."""
 
-    event: Event
+    work: Work
     failed: str = ""
     fatal: Exit | None = None
 
@@ -60,11 +60,10 @@ class Workers:
         say: Callable[[str], None],
     ) -> None:
         self.command, self.client, self.inbox = command, client, inbox
-        self.by_path, self.on_error, self.kill_after = by_path, on_error, kill_after
+        self.on_error, self.kill_after = on_error, kill_after
         self.say = say
-        self._waiting: dict[str, deque[Event]] = {}
-        self._busy: set[str] = set()
-        self._ready: SimpleQueue[Event] = SimpleQueue()
+        self._turns = Turns(by_path)
+        self._ready: SimpleQueue[Work] = SimpleQueue()
         self._halt = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[Child, float] = {}
@@ -73,22 +72,15 @@ class Workers:
 
     # -- called by the one thread that owns the listener -----------------------------------------
 
-    def take(self, event: Event) -> None:
-        """Run the command for `event`, after those before it on the same path."""
-        if self.by_path and event.path in self._busy:
-            self._waiting.setdefault(event.path, deque()).append(event)
-            return
-        self._busy.add(event.path)
-        self._ready.put(event)
+    def take(self, work: Work) -> None:
+        """Run the command for `work`, after what came before it on the same paths."""
+        if self._turns.take(work):
+            self._ready.put(work)
 
-    def finished(self, event: Event) -> None:
-        """The outcome of `event` arrived: the next one of its path may run."""
-        queue = self._waiting.get(event.path)
-        if queue:
-            self._ready.put(queue.popleft())
-        else:
-            self._waiting.pop(event.path, None)
-            self._busy.discard(event.path)
+    def finished(self, work: Work) -> None:
+        """The outcome of `work` arrived: what waited for it may run."""
+        for freed in self._turns.finished(work):
+            self._ready.put(freed)
 
     def halt(self) -> None:
         """Start nothing more; what runs may finish."""
@@ -120,17 +112,17 @@ class Workers:
 
     def _work(self) -> None:
         while True:
-            event = self._ready.get()
+            work = self._ready.get()
             if self._halt.is_set():
                 continue
             try:
-                outcome = self._handle(event)
+                outcome = self._handle(work)
             except Exception as error:  # whatever it is, the listener must hear of it
-                outcome = Done(event, f"{type(error).__name__}: {error}", Exit.FAILED)
+                outcome = Done(work, f"{type(error).__name__}: {error}", Exit.FAILED)
             if outcome is not None:
                 self.inbox.put(outcome)
 
-    def _handle(self, event: Event) -> Done | None:
+    def _handle(self, work: Work) -> Done | None:
         """Run the command until it succeeds or is given up; None when the listener halts."""
         reason, attempt = "", 0
         while attempt <= self.on_error.retries:
@@ -138,37 +130,38 @@ class Workers:
             if self._halt.is_set():
                 return None
             try:
-                code = self._run(self._complete(event), attempt)
+                code = self._run(work, attempt)
             except FileNotFoundError as error:
-                return Done(event, f"{error.filename}: not found", Exit.NO_COMMAND)
+                return Done(work, f"{error.filename}: not found", Exit.NO_COMMAND)
             except PermissionError as error:
-                return Done(event, f"{error.filename}: not runnable", Exit.NOT_RUNNABLE)
+                return Done(work, f"{error.filename}: not runnable", Exit.NOT_RUNNABLE)
             except ElastikError as error:  # the body could not be fetched
                 reason = f"no body: {error}"
             else:
                 if code == 0:
-                    return Done(event)
+                    return Done(work)
                 if self.command.shell is not None and code in (126, 127):
-                    return Done(event, told(code), Exit(code))
+                    return Done(work, told(code), Exit(code))
                 reason = told(code)
             if self._halt.is_set():
                 return None
             if attempt <= self.on_error.retries:
                 pause = pause_before(attempt + 2, ElastikError(0, b""))
-                self.say(f"{event.path} {event.id}: {reason}; again in {pause:.1f}s")
+                self.say(f"{work.name}: {reason}; again in {pause:.1f}s")
                 self._halt.wait(pause)
-        return self._give_up(event, reason, attempt)
+        return self._give_up(work, reason, attempt)
 
-    def _give_up(self, event: Event, reason: str, attempts: int) -> Done:
+    def _give_up(self, work: Work, reason: str, attempts: int) -> Done:
         if self.on_error.stop:
-            return Done(event, reason, Exit.PARTIAL)
+            return Done(work, reason, Exit.PARTIAL)
         if self.on_error.dead_letter:
             try:
-                self._bury(event, reason, attempts)
+                for event in work.events:
+                    self._bury(event, reason, attempts)
             except ElastikError as error:
                 # Neither handled nor kept: going on would lose the event silently.
-                return Done(event, f"{reason}; dead letter: {error}", Exit.FAILED)
-        return Done(event, reason)
+                return Done(work, f"{reason}; dead letter: {error}", Exit.FAILED)
+        return Done(work, reason)
 
     def _bury(self, event: Event, reason: str, attempts: int) -> None:
         """Store the body and, beside it, what happened."""
@@ -179,24 +172,23 @@ class Workers:
         self.client.put(f"{place}/body", event.body or b"", content_type=kind)
         self.client.put(f"{place}/reason", text, content_type="application/json")
 
-    def _complete(self, event: Event) -> Event:
-        """The event with the bytes its command reads.
+    def _complete(self, event: Event) -> None:
+        """Give the event the bytes that its command reads.
 
         When the event's own version is gone, the command gets the newest one, with the etag of
         just these bytes, and ELASTIK_BODY=superseded says so.
         """
         if event.body is not None or event.kind == "delete" or event.body_state == "none":
-            return event
+            return
         try:
             stream, body = self._fetched(event.path)
         except NotFound:
             event.body, event.body_state, event.size = b"", "gone", "0"
-            return event
+            return
         same = stream.etag.strip('"') == event.etag
         event.body, event.body_state = body, "fetched" if same else "superseded"
         event.etag = stream.etag.strip('"')
         event.type, event.size = stream.headers.get("content-type", ""), str(len(body))
-        return event
 
     def _fetched(self, path: str) -> tuple[ByteStream, bytes]:
         """The newest version. A server that is away is waited for: the event did not fail."""
@@ -211,14 +203,16 @@ class Workers:
                 tries += 1
                 self._halt.wait(pause_before(tries, error))
 
-    def _run(self, event: Event, attempt: int) -> int:
-        if event.body is not None and not event.size:
-            event.size = str(len(event.body))
+    def _run(self, work: Work, attempt: int) -> int:
+        for event in work.events:
+            self._complete(event)
+            if event.body is not None and not event.size:
+                event.size = str(len(event.body))
         # Started under the lock, so that a signal to all reaches it or it never starts.
         with self._lock:
             if self._halt.is_set():
                 return -signal.SIGTERM
-            child = Child(self.command, event, attempt)
+            child = Child(self.command, work.events, attempt)
             self._running[child] = time.monotonic()
         try:
             return child.wait()

@@ -8,9 +8,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from elastik_cli.serialio import messages
+from elastik.coap import messages
+from elastik.coap.messages import DELETE, GET, POST, PUT, Message
 from elastik_cli.serialio.board import Board, BoardSettings
-from elastik_cli.serialio.messages import DELETE, GET, POST, PUT, Message
 from elastik_cli.serialio.outbox import Fate, Outbox
 from elastik_cli.serialio.simulator import Behaviour, SimulatedBoard
 from elastik_cli.serialio.spool import Reading, Spool

@@ -118,6 +118,12 @@ def talking_to(core: Core, home: Path) -> Program:
     )
 
 
+def finished(process: subprocess.Popen[bytes], seconds: float = 30) -> Ended:
+    """Wait for the end of what `start` began; how it ended."""
+    out, err = process.communicate(timeout=seconds)
+    return Ended(process.returncode, out, err.decode())
+
+
 def until(claim: Callable[[], Any], seconds: float = 20.0) -> Any:
     """Wait for a claim to become true; its value."""
     deadline = time.monotonic() + seconds

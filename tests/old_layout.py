@@ -97,7 +97,9 @@ def same_as_expected(core: Core) -> None:
     for path in EXPECTED["absent"]:
         assert core.get(f"/{path}").status == 404
     for page in ("worlds", "du", "df"):
-        assert core.get(f"/proc/{page}").body.decode() == EXPECTED[f"proc_{page}"], page
+        said, want = core.get(f"/proc/{page}").body.decode(), EXPECTED[f"proc_{page}"]
+        # What is kept beside the worlds comes after the three lines of 8.3.
+        assert (said[: len(want)] if page == "df" else said) == want, page
 
 
 def quoted(part: str) -> str:

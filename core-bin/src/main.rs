@@ -1,7 +1,9 @@
 //! The program: settings, engine, door, signals, exit codes.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use elastik_core::access::Tokens;
 use elastik_core::config::{self, Coap, Command, Config, Failure};
@@ -100,7 +102,10 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
     let server = tokio::spawn(http::serve(listeners, tls.clone(), door.clone(), limits));
     eprint!("{}", config.banner(VERSION, &addresses));
     let coap = match &config.coap {
-        Some(settings) => open_coap(settings, config.all_tokens()?, &engine, coap_stopping).await,
+        Some(settings) => {
+            open_coap(settings, &config.data_dir, config.all_tokens()?, &engine, coap_stopping)
+                .await
+        }
         None => None,
     };
     let coap_door = coap.as_ref().map(|(door, _)| door.clone());
@@ -119,6 +124,7 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
 /// Opens the CoAP door; without it the rest works on, as in 8.3.
 async fn open_coap(
     settings: &Coap,
+    data_dir: &Path,
     tokens: Tokens,
     engine: &Engine,
     stopping: watch::Receiver<bool>,
@@ -134,8 +140,13 @@ async fn open_coap(
         max_in_flight: settings.max_in_flight,
         max_observers: settings.max_observers,
         observer_check: settings.observer_check,
+        multicast: settings.multicast.clone(),
+        oscore: None,
     };
     let open = async || {
+        let contexts = settings.oscore_file.as_deref();
+        let oscore = contexts.map(|file| coap::Oscore::load(file, data_dir, SystemTime::now()));
+        let options = coap::Options { oscore: oscore.transpose()?, ..options };
         let door = Arc::new(coap::Door::new(engine.clone(), tokens, options)?);
         let keys = settings.psk_file.as_deref().map(coap::Keys::load).transpose()?;
         let (hosts, port) = (&settings.host, settings.port);
@@ -182,6 +193,7 @@ fn door_options(config: &Config, tokens: Tokens) -> Options {
         deny_headers: config.deny_headers.clone(),
         cors_origins: config.cors_origins.clone(),
         content_security_policy: config.content_security_policy.clone(),
+        compress: config.compress,
         body_timeout: config.body_timeout,
         heartbeat: config.heartbeat,
         max_listen_connections: config.max_listen_connections,

@@ -70,6 +70,13 @@ impl Pattern {
         rest.next().map_or(last.is_empty(), |segment| last.matches(segment, true))
     }
 
+    /// The text that all matches begin with, when that is all the pattern says.
+    pub fn prefix(&self) -> Option<String> {
+        let text = |Glob(texts): &Glob| (texts.len() == 1).then(|| texts[0].clone());
+        let texts: Option<Vec<String>> = self.segments.iter().map(text).collect();
+        texts.filter(|_| self.open).map(|texts| texts.join("/"))
+    }
+
     /// Whether a world that lives in memory could match.
     pub fn may_match_memory(&self) -> bool {
         let only = self.segments.len() == 1;

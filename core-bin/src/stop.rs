@@ -71,13 +71,17 @@ pub async fn reason(
     };
     tokio::pin!(asked);
     tokio::select! {
-        () = &mut asked => Ok(()),
+        () = &mut asked => match engine.stopped() {
+            None => Ok(()),
+            Some(why) => Err(format!("durable writes stopped: {why}")),
+        },
         why = failed(engine) => {
             eprintln!("elastik-core: durable writes stopped: {why}");
-            // Readers get some time to take what they need.
+            // Readers get some time to take what they need; as long as they like where another
+            // start would find the same damage.
             tokio::select! {
                 () = &mut asked => {}
-                () = sleep(grace) => {}
+                () = sleep(grace), if !engine.is_damaged() => {}
             }
             Err(format!("durable writes stopped: {why}"))
         }

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from elastik import paths
 from elastik.aio.listening import EventStream
-from elastik.errors import ElastikError, TimedOut, Unreachable, error_for
+from elastik.errors import ElastikError, NotOverCoap, TimedOut, Unreachable, error_for
 from elastik.history import version_target
 from elastik.listening import Listening
 from elastik.plans import Ask, Lines, Open, Pause, Plan, Read, Result, Save, Step
@@ -78,6 +78,8 @@ class Verbs:
         """A session; a `fresh` one opens a connection for each request."""
         if fresh not in self._sessions:
             parts = urlsplit(self.url)
+            if parts.scheme == "coap":
+                raise NotOverCoap(self.url, "the asyncio client")
             self._base = self.url
             kind: Any = self._aiohttp.TCPConnector
             options: dict[str, Any] = {"force_close": fresh}

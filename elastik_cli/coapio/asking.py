@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from elastik.coap import messages
+from elastik.coap.blocks import Limits, Progress, transfer
+from elastik.coap.messages import AUTH, Message
+from elastik.coap.persevering import Pause, persevering
+from elastik.coap.responses import code_text
+from elastik.coap.speaking import Rejected, Speaker
+from elastik.errors import ElastikError, TimedOut, Unsupported
 from elastik_cli.coapio.target import Target
 from elastik_cli.exits import Exit, Failure
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.blocks import Limits, Progress, transfer
-from elastik_cli.serialio.messages import AUTH, MAX_AGE, Message
 
 Answer = TypeVar("Answer")
 
-ECHO = 252
-TOO_MANY = 157
 DATAGRAM = 1152
 # RFC 7252 §4.8.2: after so many seconds nobody answers a request any more.
 MAX_TRANSMIT_WAIT_S = 93.0
-LONGEST_PAUSE_S = 30.0
 
 EXITS = {
     messages.NOT_FOUND: Exit.NOT_FOUND,
@@ -52,21 +52,14 @@ class Asker:
     ) -> None:
         self.target, self.token, self.timeout = target, token, timeout
         self.progress, self.limits, self.say = progress, limits or Limits(DATAGRAM), say
-        self.context: Any = None
+        self.speaker = Speaker(target.scheme, target.authority)
 
     async def __aenter__(self) -> Asker:
-        import logging
-
-        import aiocoap
-
-        # What aiocoap has to say about a failed request is said by us, in one line.
-        logging.getLogger("coap").setLevel(logging.CRITICAL)
-        self.context = await aiocoap.Context.create_client_context()
+        await self.speaker.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        with contextlib.suppress(Exception):
-            await self.context.shutdown()
+        await self.speaker.__aexit__(None, None, None)
 
     def message(self, code: int, options: list[tuple[int, bytes]], payload: bytes = b"") -> Message:
         """A request for the target, with the token."""
@@ -84,85 +77,45 @@ class Asker:
             raise Failure(text, Exit.TIMED_OUT) from None
 
     async def _whole(self, request: Message) -> Message:
-        steps = transfer(request, self.limits, self.progress)
-        step = next(steps)
-        while True:
-            answer = await self._patiently(step)
-            try:
-                step = steps.send(answer)
-            except StopIteration as end:
-                whole: Message = end.value
-                return whole
-
-    async def _patiently(self, step: Message) -> Message:
-        """One exchange; again with Echo (RFC 9175 §2.3), and after the pause of a 4.29."""
-        answer = await self.exchange(step)
-        for _ in range(3):
-            if answer.code == messages.UNAUTHORIZED and (echo := answer.value(ECHO)):
-                step = step.without(ECHO).plus((ECHO, echo))
-            elif answer.code == TOO_MANY:
-                age = answer.uint(MAX_AGE)
-                pause = min(LONGEST_PAUSE_S, 1 if age is None else age)
-                self.say(f"{self.target.authority} asks to wait {pause:g} s")
-                await asyncio.sleep(pause)
-            else:
-                break
-            answer = await self.exchange(step)
-        return answer
+        moves = persevering(transfer(request, self.limits, self.progress))
+        try:
+            move = next(moves)
+            while True:
+                if isinstance(move, Pause):
+                    self.say(f"{self.target.authority} asks to wait {move.seconds:g} s")
+                    await asyncio.sleep(move.seconds)
+                    move = next(moves)
+                else:
+                    move = moves.send(await self.exchange(move))
+        except StopIteration as end:
+            whole: Message = end.value
+            return whole
 
     async def exchange(self, step: Message) -> Message:
         """Exactly one message and its answer."""
-        request = self.context.request(self.sendable(step), handle_blockwise=False)
-        return received(await self.reaching(request.response))
-
-    def sendable(self, step: Message) -> Any:
-        """The message as aiocoap takes it; its ids and its repeating are aiocoap's."""
-        import aiocoap
-        from aiocoap.message import UndecidedRemote
-
-        made = aiocoap.Message(code=aiocoap.Code(step.code), payload=step.payload)
-        bare = Message(messages.CON, step.code, 0, b"", step.options)
-        made.opt.decode(messages.encode(bare)[4:])
-        made.remote = UndecidedRemote(self.target.scheme, self.target.authority)
-        return made
-
-    async def reaching(self, response: Any) -> Any:
-        """Await an answer; what aiocoap raises becomes a Failure."""
-        import aiocoap.error as errors
-
         try:
-            return await response
-        except errors.NoRequestInterface:
-            text = f"this aiocoap cannot speak {self.target.scheme}"
-            raise Failure(text, Exit.USAGE, "coaps needs its extra [dtls]") from None
-        except errors.ConRetransmitsExceeded:
-            text = f"no answer from {self.target.authority}"
-            raise Failure(text, Exit.TIMED_OUT) from None
-        except errors.ResolutionError as error:
-            raise Failure(f"{self.target.host}: {error}", Exit.UNREACHABLE) from None
-        except errors.MessageError:
-            text = f"{self.target.authority} rejected the message"
-            raise Failure(text, Exit.FAILED) from None
-        except (errors.NetworkError, OSError) as error:
-            reason = str(error.__cause__ or error) or type(error).__name__
-            text = f"no answer from {self.target.authority}: {reason}"
-            raise Failure(text, Exit.UNREACHABLE, "is its CoAP port open?") from None
+            return await self.speaker.exchange(step)
+        except ElastikError as error:
+            raise failure_of(error) from None
 
 
-def received(answer: Any) -> Message:
-    """What aiocoap received, as a message of ours."""
-    raw = answer.opt.encode() if hasattr(answer.opt, "encode") else b""
-    head = Message(messages.ACK, int(answer.code), 0, b"")
-    options = messages.decode(messages.encode(head) + raw).options
-    return Message(messages.ACK, int(answer.code), 0, answer.token, options, answer.payload)
+def failure_of(error: ElastikError) -> Failure:
+    """What the lack of an answer means for the command."""
+    reason = getattr(error, "reason", None)
+    if isinstance(error, Unsupported):
+        hint = "coaps needs aiocoap's extra [dtls]" if "coaps" in str(error) else ""
+        return Failure(str(error), Exit.USAGE, hint)
+    if isinstance(error, TimedOut):
+        return Failure(str(reason), Exit.TIMED_OUT)
+    if isinstance(reason, Rejected):
+        return Failure(str(reason), Exit.FAILED)
+    return Failure(str(reason or error), Exit.UNREACHABLE, "is its CoAP port open?")
 
 
 def refusal(answer: Message, what: str) -> Failure | None:
     """What an answer of 4.00 or more means for the command; None for a good one."""
     if answer.ok:
         return None
-    from elastik.coap import code_text
-
     text = answer.payload.decode("utf-8", "replace").strip()
     said = f" ({text})" if text else ""
     code = EXITS.get(answer.code, Exit.FAILED)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from elastik import paths
+from elastik.coap.messages import URI_HOST, URI_PATH, URI_QUERY
 from elastik.errors import BadPath
 from elastik_cli.exits import Exit, Failure
-from elastik_cli.serialio.messages import URI_HOST, URI_PATH, URI_QUERY
 
 PORTS = {"coap": 5683, "coaps": 5684}
 

@@ -7,10 +7,10 @@ import time
 from queue import SimpleQueue
 from typing import Any
 
+from elastik.coap import formats, messages
+from elastik.coap.blocks import Limits
 from elastik_cli.coapio.target import Target, target_of
 from elastik_cli.exits import Exit, Failure
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.blocks import Limits
 from elastik_cli.terminal import is_terminal
 
 LOOPBACK = ("localhost", "::1")
@@ -41,7 +41,7 @@ def make_asker(session: Any, target: Target, need: str, wish: dict[str, Any]) ->
     from elastik_cli.coapio.asking import DATAGRAM, Asker
 
     size = wish.get("block_size") or 1024
-    limits = Limits(DATAGRAM, szx=messages.szx_for(size))
+    limits = Limits(DATAGRAM, messages.szx_for(size), early=size < 1024)
     token = token_for(session, target, need, wish.get("token"))
     return Asker(target, token, session.flags.timeout, _progress(session), limits, session.say)
 
@@ -113,7 +113,7 @@ def preconditions(wish: dict[str, Any]) -> list[tuple[int, bytes]]:
 def _format(kind: str) -> int:
     if kind.isdigit():
         return int(kind)
-    number = messages.format_number(kind)
+    number = formats.number(kind)
     if number is None:
         raise Failure(f"{kind} has no CoAP number here; give the number", Exit.USAGE)
     return number
@@ -134,7 +134,7 @@ def show(session: Any, answer: Any) -> None:
 
 def discover(session: Any, words: tuple[str, ...], wish: dict[str, Any]) -> None:
     """The server's /.well-known/core as rows."""
-    from elastik_cli.serialio.linkformat import show as show_links
+    from elastik_cli.linkrows import show as show_links
 
     found, filters = target_of(words, path=False)
     uri = f"coap://{found.authority}" if "://" not in words[0] else words[0]
@@ -186,7 +186,8 @@ def ping(session: Any, words: tuple[str, ...], count: int) -> None:
 def observe(session: Any, words: tuple[str, ...], wish: dict[str, Any], argv: Any) -> Any:
     """The runner that prints, or runs a command for, every value."""
     from elastik_cli.coapio.watching import CoapFeed, Values
-    from elastik_cli.listening import Runs, command_for, parse_on_error
+    from elastik_cli.handlers import Runs
+    from elastik_cli.listening import command_for, parse_on_error
     from elastik_cli.position import Position
     from elastik_cli.runner import Limits as RunLimits
     from elastik_cli.runner import Runner

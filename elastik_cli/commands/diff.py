@@ -2,7 +2,7 @@
 
 import click
 
-from elastik_cli import diffing, options
+from elastik_cli import diffing, options, pager
 from elastik_cli.completion import FILE, WORLD
 from elastik_cli.exits import Exit, Quit
 from elastik_cli.lazy import Verb
@@ -20,7 +20,8 @@ def command(session, one, other, file, to_context, at, unified):
     """Compare two paths, or a path and a file.
 
     Text line by line, JSON value by value, anything else by size and hash. Exits 0 when they
-    are the same and 1 when they differ.
+    are the same and 1 when they differ. On a terminal a long answer goes through $PAGER
+    (less -FIRX); --no-pager prints it.
 
     \b
     Examples:
@@ -39,5 +40,8 @@ def command(session, one, other, file, to_context, at, unified):
         right = diffing.local(file, left.type)
     else:
         right = diffing.stored(diffing.at(session, to_context), other or one, to_context, second)
-    if diffing.show(session, left, right, unified):
+    differ = left.bytes != right.bytes
+    with pager.paged(session.out, not session.flags.no_pager):
+        diffing.show(session, left, right, unified)
+    if differ:
         raise Quit(Exit.NO)

@@ -5,6 +5,8 @@ import click
 from elastik_cli import doctoring
 from elastik_cli.exits import Exit, Quit
 from elastik_cli.lazy import Verb
+from elastik_cli.output import Shown
+from elastik_cli.terminal import escape
 
 COLOURS = {"ok": 32, "warn": 33, "fail": 31, "skip": 2}
 
@@ -27,9 +29,15 @@ def command(session):
         if out.json:
             out.record(found)
             continue
-        out.line(out.style(f"{found['state']:<4}", COLOURS[found["state"]]), _rest(found))
+        state = out.style(f"{found['state']:<4}", COLOURS[found["state"]])
+        out.line(state, _for_a_person(found) if out.human else _rest(found))
     if failed:
         raise Quit(Exit.NO)
+
+
+def _for_a_person(found):
+    then = f"\n{'':20}next: {found['next']}" if found["next"] else ""
+    return Shown(f"  {found['check']:<14}{escape(found['evidence'])}{then}")
 
 
 def _rest(found):

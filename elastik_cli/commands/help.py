@@ -2,7 +2,7 @@
 
 import click
 
-from elastik_cli import topics
+from elastik_cli import pager, topics
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.lazy import Verb
 
@@ -24,8 +24,10 @@ def command(ctx, topic):
     if topic is None:
         out.rows(topics.listed(), lambda row: f"{row['topic']}\t{row['about']}")
     elif topic in topics.TOPICS:
-        out.text(topics.text(topic))
+        with pager.paged(out, not ctx.obj.flags.no_pager):
+            out.text(topics.text(topic))
     elif found := group.command.get_command(group, topic):
-        out.text(found.get_help(click.Context(found, group, topic)) + "\n")
+        with pager.paged(out, not ctx.obj.flags.no_pager):
+            out.text(found.get_help(click.Context(found, group, topic)) + "\n")
     else:
         raise Failure(f"no help on {topic}", Exit.USAGE, f"topics: {', '.join(topics.TOPICS)}")

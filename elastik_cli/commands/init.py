@@ -27,8 +27,8 @@ def command(session, name, data_dir, host, port):
     if session.out.json:
         session.out.record({"context": name, **table})
         return
-    session.out.line(f"context\t{name}")
-    for key in ("url", "data_dir", "key_file"):
-        session.out.line(f"{key}\t{table[key]}")
+    for key, value in {"context": name, **table}.items():
+        if key in ("context", "url", "data_dir", "key_file"):
+            session.out.line(key + (" " * (10 - len(key)) if session.out.human else "\t"), value)
     session.say("keep a copy of the key elsewhere: without it the audit chain proves nothing")
     session.say("next: elastik run")

@@ -18,6 +18,8 @@ from elastik_cli.options import DURATION
     default="path",
     help="Events of one path in order (path), or not (none).",
 )
+@click.option("--batch", type=click.IntRange(1, 1000), metavar="N", help="N events a command.")
+@click.option("--every", type=DURATION, metavar="TIME", help="A batch waits so long (1s).")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after N events.")
 @click.option("--once", is_flag=True, help="End after one event.")
 @click.option("--timeout", type=DURATION, metavar="TIME", help="End after TIME, with exit code 9.")
@@ -51,13 +53,15 @@ def command(ctx, pattern, **wish):
     PATTERN is a path, `*` for everything, or a path with a final `*`. The command gets the
     bytes on standard input and ELASTIK_PATH, _EVENT, _ID, _ETAG, _TYPE, _SIZE, _ATTEMPT in
     its environment; `{}` in its arguments is the path, `{/}` its last part, `{.}` the path
-    without its ending. See `elastik help listen`.
+    without its ending. With --batch it gets many events, one JSON object a line. See
+    `elastik help listen`.
 
     \b
     Examples:
       elastik listen 'sensor/*'
       elastik listen 'order/*' --state shop -j 4 -- ./worker --verbose
       elastik listen inbox --exec 'wc -c' --once
+      elastik listen 'sensor/*' --batch 100 --every 5s -- ./load
       elastik listen 'site/*' --now --json | jq -r .path
     """
     from elastik_cli.exits import SignalDeath

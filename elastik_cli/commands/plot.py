@@ -7,7 +7,7 @@ from elastik_cli.completion import WORLD
 from elastik_cli.exits import Failure
 from elastik_cli.lazy import Verb
 from elastik_cli.options import DURATION
-from elastik_cli.terminal import width
+from elastik_cli.terminal import draws, width
 
 
 @click.command("plot", cls=Verb)
@@ -40,7 +40,8 @@ def command(session, path, field, live, height):
     if out.json or not out.human:
         out.rows(({"value": value} for value in values), lambda row: f"{row['value']:g}")
     elif values:
-        for line in plotting.chart(values, width(), height):
+        letters = plotting.BLOCKS if draws() else plotting.ASCII
+        for line in plotting.chart(values, width(), height, letters):
             out.line(line)
     if not values:
         raise Failure(f"{path}: no numbers there", hint="a line such as `21.5`, or --field NAME")

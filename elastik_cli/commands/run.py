@@ -26,7 +26,7 @@ def _published(name):
     "--print-path", is_flag=True, help="Print where the server's binary lies; run nothing."
 )
 @click.option(
-    "--install-unit", is_flag=True, help="Write a systemd unit, print its path; run nothing."
+    "--install-unit", is_flag=True, help="Write systemd units, print their paths; run nothing."
 )
 @_published("key")
 @_published("read-token")
@@ -39,9 +39,10 @@ def command(session, print_path, install_unit, **given):
     Settings come from the options, else from ELASTIK_* variables, else from .env in this
     directory, else from the selected context. Ctrl-C ends it cleanly.
 
-    The unit of --install-unit is the machine's for root, else the user's. It reads the secrets
+    The units of --install-unit, a service and a socket for those who want the store started by
+    its first connection, are the machine's for root, else the user's. The secrets are read
     from files (key, read-token, write-token, approve-token) in /etc/elastik, or for a user in
-    service/ beside the config file; install it again after adding one.
+    service/ beside the config file; install them again after adding one.
 
     \b
     Examples:
@@ -52,8 +53,9 @@ def command(session, print_path, install_unit, **given):
         session.out.line(str(core_process.binary()))
         return
     if install_unit:
-        unit, then = units.install(core_process.binary())
-        session.out.line(str(unit))
+        written, then = units.install(core_process.binary())
+        for unit in written:
+            session.out.line(str(unit))
         session.say(f"next: {then}")
         return
     for name in ("key", *(f"{tier}_token" for tier in TIERS)):

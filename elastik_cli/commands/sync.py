@@ -3,13 +3,13 @@
 import click
 
 from elastik_cli import options, syncing, trees
-from elastik_cli.completion import FILE
+from elastik_cli.completion import SIDE
 from elastik_cli.lazy import Verb
 
 
 @click.command("sync", cls=Verb)
-@click.argument("source", type=FILE)
-@click.argument("target", type=FILE)
+@click.argument("source", type=SIDE)
+@click.argument("target", type=SIDE)
 @options.dry_run
 @click.option("--delete", is_flag=True, help="Delete what the source does not have.")
 @click.option("--max-delete", type=click.IntRange(0), metavar="N", help="Do nothing beyond N.")

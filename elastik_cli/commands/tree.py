@@ -5,6 +5,7 @@ import click
 from elastik_cli import browse, listing
 from elastik_cli.completion import PREFIX
 from elastik_cli.lazy import Verb
+from elastik_cli.terminal import draws
 
 
 @click.command("tree", cls=Verb)
@@ -29,6 +30,7 @@ def command(session, prefix, long):
     stored = {row["path"]: row for row in rows}
     if prefix:
         out.line(listing.margin(stored.get(prefix)) if long else "", out.style(prefix, 1))
-    for branches, name, path in browse.draw(browse.grow(stored, prefix), prefix):
+    letters = browse.ASCII if out.human and not draws() else browse.BRANCHES
+    for branches, name, path in browse.draw(browse.grow(stored, prefix), prefix, "", letters):
         shown = name if path in stored else out.style(name, 1, 34)
         out.line(listing.margin(stored.get(path)) if long else "", branches, shown)

@@ -8,16 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from elastik.coap import linkformat, messages
+from elastik.coap.blocks import DEFAULT_MTU, Limits
+from elastik.coap.messages import CON, EMPTY, GET, RST, Message
+from elastik.coap.talker import Outcome, Talker
 from elastik_cli.quantities import rfc3339
-from elastik_cli.serialio import linkformat, messages, slipmux, textline
-from elastik_cli.serialio.blocks import DEFAULT_MTU, Limits
+from elastik_cli.serialio import slipmux, textline
 from elastik_cli.serialio.diagnostics import Lines
-from elastik_cli.serialio.messages import CON, EMPTY, GET, RST, Message
 from elastik_cli.serialio.observing import Observer
 from elastik_cli.serialio.outbox import Fate, Outbox
 from elastik_cli.serialio.rewrite import Profile
 from elastik_cli.serialio.spool import Reading
-from elastik_cli.serialio.talker import Outcome, Talker
 from elastik_cli.serialio.uplink import Uplink, Wire
 from elastik_cli.serialio.writes import Writes
 

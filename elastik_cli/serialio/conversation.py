@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
+from elastik.coap import messages
+from elastik.coap.blocks import DEFAULT_MTU, Limits
+from elastik.coap.messages import CON, EMPTY, RST, URI_PATH, Message
+from elastik.coap.talker import Outcome, Talker
 from elastik_cli.exits import Exit, Failure
-from elastik_cli.serialio import messages, ports, slipmux, whereabouts
-from elastik_cli.serialio.blocks import DEFAULT_MTU, Limits
+from elastik_cli.serialio import ports, slipmux, whereabouts
 from elastik_cli.serialio.diagnostics import Lines
 from elastik_cli.serialio.line import Line, LineError, LineSettings
 from elastik_cli.serialio.loop import Loop
-from elastik_cli.serialio.messages import CON, EMPTY, RST, URI_PATH, Message
 from elastik_cli.serialio.observing import Observer
-from elastik_cli.serialio.talker import Outcome, Talker
 from elastik_cli.serialio.whereabouts import Bridged
 
 DOOR_MTU = 1152

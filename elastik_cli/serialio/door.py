@@ -11,10 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.blocks import Assembler
-from elastik_cli.serialio.board import Board
-from elastik_cli.serialio.messages import (
+from elastik.coap import messages
+from elastik.coap.messages import (
     ACK,
     BLOCK1,
     BLOCK2,
@@ -35,8 +33,10 @@ from elastik_cli.serialio.messages import (
     Block,
     Message,
 )
+from elastik.coap.talker import Operation, Outcome
+from elastik_cli.serialio.assembling import Assembler
+from elastik_cli.serialio.board import Board
 from elastik_cli.serialio.observing import Observer
-from elastik_cli.serialio.talker import Operation, Outcome
 
 NEVER = float("inf")
 # RFC 7252 §5.2.2: before the client repeats, it hears that the answer comes later.

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from elastik.coap import messages
+from elastik.coap.messages import Message
 from elastik_cli.exits import Exit, Failure, Quit, SignalDeath
 from elastik_cli.feed import in_json
 from elastik_cli.quantities import rfc3339
-from elastik_cli.serialio import messages, slipmux
+from elastik_cli.serialio import slipmux
 from elastik_cli.serialio.conversation import Conversation, failure_of, must_find
 from elastik_cli.serialio.line import Line, LineError, LineSettings
 from elastik_cli.serialio.loop import Loop
-from elastik_cli.serialio.messages import Message
 from elastik_cli.serialio.recording import Recorder, read_recording
 from elastik_cli.serialio.watching import Screen
 

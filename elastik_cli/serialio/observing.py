@@ -5,26 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.messages import BLOCK2, GET, MAX_AGE, OBSERVE, Message
-from elastik_cli.serialio.talker import Outcome, Talker
+from elastik.coap import messages
+from elastik.coap.freshness import fresh_for, newer
+from elastik.coap.messages import BLOCK2, GET, OBSERVE, Message
+from elastik.coap.talker import Outcome, Talker
 
 NEVER = float("inf")
-# RFC 7252 §5.10.5: an answer without Max-Age is fresh for a minute.
-DEFAULT_MAX_AGE_S = 60
-GRACE_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
-# RFC 7641 §3.4: after this long any notification is newer than the last.
-REORDERING_S = 128.0
-
-
-def newer(last: int, last_at: float, this: int, now: float) -> bool:
-    """Whether a notification is newer than the one before (RFC 7641 §3.4)."""
-    if now > last_at + REORDERING_S:
-        return True
-    return (last < this and this - last < 1 << 23) or (last > this and last - this > 1 << 23)
-
-
 Listener = Callable[[Message], None]
 
 
@@ -141,8 +128,7 @@ class Observer:
             self.older += 1
             return
         self._last = (number, now)
-        age = message.uint(MAX_AGE)
-        self.deadline = now + (DEFAULT_MAX_AGE_S if age is None else age) + GRACE_S
+        self.deadline = now + fresh_for(message)
         block = message.sound_block(BLOCK2)
         if block is not None and block.more:
             request = Message(0, GET, 0, options=tuple(messages.path_options(self.path)))

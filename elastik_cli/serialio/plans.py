@@ -163,7 +163,9 @@ def _seconds(value: Any) -> float:
 def _core(session: Any, given: str | None) -> tuple[str, int]:
     if given:
         return _address(given.removeprefix("coap://").rstrip("/"), DEFAULT_PORT)
-    return urlsplit(session.server.url).hostname or "127.0.0.1", DEFAULT_PORT
+    server = urlsplit(session.server.url)
+    port = server.port if server.scheme == "coap" else None
+    return server.hostname or "127.0.0.1", port or DEFAULT_PORT
 
 
 def _address(text: str, port: int) -> tuple[str, int]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from elastik import paths
-from elastik.errors import BadPath
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.messages import (
+from elastik.coap import messages
+from elastik.coap.messages import (
     AUTH,
     BLOCK2,
     GET,
@@ -23,6 +22,7 @@ from elastik_cli.serialio.messages import (
     Block,
     Message,
 )
+from elastik.errors import BadPath
 
 # Worlds that the bridge itself writes for each board, and /proc, which is no world.
 RESERVED = {"link", "stats", "log", "proc"}

@@ -12,9 +12,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from elastik_cli.serialio import messages, slipmux
-from elastik_cli.serialio.blocks import Assembler
-from elastik_cli.serialio.messages import (
+from elastik.coap import messages
+from elastik.coap.messages import (
     ACK,
     BLOCK1,
     BLOCK2,
@@ -32,6 +31,8 @@ from elastik_cli.serialio.messages import (
     Block,
     Message,
 )
+from elastik_cli.serialio import slipmux
+from elastik_cli.serialio.assembling import Assembler
 
 NEVER = float("inf")
 BOOT_TEXT = b"simulated board: up\n"

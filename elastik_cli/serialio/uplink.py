@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.messages import ACK, CON, EMPTY, MAX_AGE, NON, RST, Message
+from elastik.coap import messages
+from elastik.coap.messages import ACK, CON, EMPTY, MAX_AGE, NON, RST, Message
 from elastik_cli.serialio.rewrite import Profile, Refused, downward, upward
 
 # RFC 7252 §4.8.2: how long a sender may repeat a message, and how long an id stays its own.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from elastik.coap import messages
+from elastik.coap.messages import Message
 from elastik_cli.output import Output
 from elastik_cli.quantities import rfc3339
-from elastik_cli.serialio import messages
 from elastik_cli.serialio.diagnostics import harmless
-from elastik_cli.serialio.messages import Message
 from elastik_cli.serialio.slipmux import Frame
 
 TYPES = ("CON", "NON", "ACK", "RST")

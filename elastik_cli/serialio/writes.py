@@ -8,9 +8,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from elastik_cli.serialio import messages, textline
-from elastik_cli.serialio.blocks import Assembler
-from elastik_cli.serialio.messages import (
+from elastik.coap import messages
+from elastik.coap.messages import (
     BLOCK1,
     CON,
     DELETE,
@@ -21,6 +20,8 @@ from elastik_cli.serialio.messages import (
     PUT,
     Message,
 )
+from elastik_cli.serialio import textline
+from elastik_cli.serialio.assembling import Assembler
 from elastik_cli.serialio.outbox import KEPT, UNKNOWN, Fate, Outbox
 from elastik_cli.serialio.rewrite import Profile, Refused, world_of
 from elastik_cli.serialio.spool import Reading

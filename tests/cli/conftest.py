@@ -48,3 +48,16 @@ def background(elastik: Program) -> Iterator[Callable[..., subprocess.Popen[byte
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.communicate()
+
+
+@pytest.fixture
+def listening(background: Callable[..., subprocess.Popen[bytes]]) -> Callable[..., Any]:
+    """Start a listener and wait until the server knows it."""
+
+    def start(*words: str, **options: Any) -> subprocess.Popen[bytes]:
+        process = background("-v", "listen", *words, **options)
+        while b"elastik: listening" not in (line := process.stderr.readline()):
+            assert line, process.wait()
+        return process
+
+    return start

@@ -41,6 +41,14 @@ def test_no_server_is_7(elastik, dead_url, verb):
     assert "Traceback" not in ended.err
 
 
+def test_a_server_that_stays_silent_is_9(elastik):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        ended = elastik.with_env(ELASTIK_URL=url)("get", "x", "--timeout", "0.3s", "--retry", "0")
+    assert (ended.code, ended.out) == (9, b""), ended
+    assert "timed out" in ended.err
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_wrong_token_is_5(elastik, verb):
     wrong = dict.fromkeys((f"ELASTIK_{t}_TOKEN" for t in ("READ", "WRITE", "APPROVE")), "wrong")

@@ -16,6 +16,7 @@ from commandline import talking_to
 from elastik_cli.main import SECTIONS, elastik
 from elastik_cli.topics import TOPICS
 from old_layout import golden
+from realcore import free_port
 
 VERBS = [name for rows in SECTIONS.values() for name in rows]
 # These need a board or a port of their own; their own tests run them.
@@ -75,8 +76,9 @@ def prepared(start_core, tmp_path, core_binary):
         (home / name).write_text('{"port": 80}')
     (home / "key").write_text("0123456789abcdef0123456789abcdef")
     (home / "key").chmod(0o600)
-    (home / "worker").write_text("#!/bin/sh\ncat\n")
-    (home / "worker").chmod(0o755)
+    for name in ("worker", "load"):
+        (home / name).write_text("#!/bin/sh\ncat\n")
+        (home / name).chmod(0o755)
     for path in (
         "note", "note-yesterday", "config.json", "backup.tar", "site/index.html", "draft",
         "inbox/1", "old/1", "sensor/temp", "order/1", "log",
@@ -121,6 +123,8 @@ def test_an_example_works_as_typed(prepared, verb, line, request):
         prepared = request.getfixturevalue("at_rest")
     if line == "elastik diff note --to-context lab":
         pytest.skip("the other server's token is not set here; test_diff does it")
+    if "elastik run" in line:  # the port of the example may be taken here
+        prepared = prepared.with_env(ELASTIK_PORT=str(free_port()))
     line = line.replace("/srv/elastik", str(prepared.home / "data")).replace("30s", "3s")
     process = subprocess.Popen(
         ["bash", "-c", f"set -o pipefail; {line}"],

@@ -8,29 +8,8 @@ import signal
 import socket
 import time
 
-import pytest
-
-from commandline import talking_to, until
+from commandline import finished, talking_to, until
 from relay import Relay
-
-
-@pytest.fixture
-def listening(background):
-    """Start a listener and wait until the server knows it."""
-
-    def start(*words, **options):
-        process = background("-v", "listen", *words, **options)
-        while b"elastik: listening" not in (line := process.stderr.readline()):
-            assert line, process.wait()
-        return process
-
-    return start
-
-
-def finished(process, seconds=30):
-    out, err = process.communicate(timeout=seconds)
-    return process.returncode, out, err.decode()
-
 
 # -- what is printed ----------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ import urllib.request
 
 import pytest
 
-from commandline import until
+from commandline import ROOT, until
 from elastik_cli import units
 from elastik_cli.exits import Failure
+from foreign import needed
 from realcore import free_port
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -164,26 +165,69 @@ def test_the_unit_is_one_that_systemd_takes(system, tmp_path, core_binary, monke
     assert not re.search(r"@(core|data|config|credentials|hardening|target)@", text)
     assert ("LoadCredential=read-token:" in text) is not system
     assert "DynamicUser=yes" in text or not system
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("no systemd-analyze here")
+    systemd = needed("systemd-analyze", package="systemd")
     unit = tmp_path / "elastik.service"
     unit.write_text(text)
-    words = ["systemd-analyze", "verify", "--man=no", *([] if system else ["--user"]), str(unit)]
+    shutil.copy(ROOT / "elastik_cli" / "elastik.socket", tmp_path)
+    user = [] if system else ["--user"]
     runtime = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    for name in ("elastik.service", "elastik.socket"):
+        words = [systemd, "verify", "--man=no", *user, str(tmp_path / name)]
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=60, env={**os.environ, **runtime}
+        )
+        assert "elastik." not in done.stderr, done.stderr
+
+
+def test_the_service_exposes_little(tmp_path, core_binary):
+    unit = tmp_path / "elastik.service"
+    unit.write_text(units.text(core_binary, system=True))
+    systemd = needed("systemd-analyze", package="systemd")
     done = subprocess.run(
-        words, capture_output=True, text=True, timeout=60, env={**os.environ, **runtime}
+        [systemd, "security", "--offline=true", "--no-pager", str(unit)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    if "nrecognized option" in done.stderr:
+        pytest.skip("this systemd is too old to judge a file")
+    judged = re.search(r"exposure level for elastik.service: ([0-9.]+)", done.stdout)
+    # 10 is everything. What is left is the network, which is what a server is for.
+    assert judged, done
+    assert float(judged[1]) <= 1.5, done.stdout
+
+
+def test_a_first_connection_starts_the_store(home, tmp_path, core_binary):
+    port = free_port()
+    environment = {
+        "ELASTIK_KEY": KEY, "ELASTIK_DATA": str(tmp_path / "d"), "ELASTIK_READ_TOKEN": "r",
+        "ELASTIK_PORT": "1",  # not used: the address is the socket's
+    }  # fmt: skip
+    passed = [word for item in environment.items() for word in ("-E", "=".join(item))]
+    activate = needed("systemd-socket-activate", package="systemd")
+    process = subprocess.Popen(
+        [activate, "-l", f"127.0.0.1:{port}", *passed, str(core_binary)], stderr=subprocess.PIPE
     )
-    assert "elastik.service" not in done.stderr, done.stderr
+    try:
+        until(lambda: b"Listening" in process.stderr.readline())
+        asking = home.with_env(ELASTIK_URL=f"http://127.0.0.1:{port}", ELASTIK_READ_TOKEN="r")
+        assert asking("get", "nothing").code == 4
+        assert asking("ls").code == 0
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def test_install_unit_replaces_its_own_and_nothing_else(home, tmp_path, monkeypatch, core_binary):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
-    unit, then = units.install(core_binary)
+    (unit, socket_unit), then = units.install(core_binary)
+    assert socket_unit == unit.with_suffix(".socket")
     assert unit == tmp_path / "c/systemd/user/elastik.service"
     assert "systemctl --user" in then
-    assert units.install(core_binary)[0] == unit
-    unit.write_text("[Unit]\n")
-    with pytest.raises(Failure):
-        units.install(core_binary)
-    assert unit.read_text() == "[Unit]\n"
+    assert units.install(core_binary)[0] == [unit, socket_unit]
+    for strange in (unit, socket_unit):
+        kept = strange.read_text()
+        strange.write_text("[Unit]\n")
+        with pytest.raises(Failure):
+            units.install(core_binary)
+        assert strange.read_text() == "[Unit]\n"
+        strange.write_text(kept)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import sqlite3
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from elastik_cli.diffing import json_changes
 from elastik_cli.plotting import chart, sparkline, thinned
 from elastik_cli.quantities import human_size, parse_duration
 from elastik_cli.trees import escape_of
+from realcore import wait_for
 
 
 def test_cp_takes_type_and_headers_along(elastik):
@@ -250,6 +252,24 @@ def test_doctor_finds_what_is_wrong(bare, elastik):
     failed = [r for r in map(json.loads, ended.lines) if r["state"] == "fail"]
     assert (ended.code, [r["check"] for r in failed]) == (1, ["server"])
     assert failed[0]["next"] == "elastik run"
+
+
+def test_doctor_tells_what_the_scrub_found(start_core, tmp_path):
+    core = start_core(tmp_path / "d", env={"ELASTIK_SCRUB_PAUSE": "0"})
+    core.put("/home/a", b"body")
+    program = talking_to(core, tmp_path)
+    found = {row["check"]: row for row in map(json.loads, program("doctor", "--json").lines)}
+    assert (found["ready"]["state"], found["ready"]["evidence"]) == ("ok", "ready")
+    assert found["scrub"]["evidence"] == "0 passes, 0 problems, 0 worlds set aside"
+    assert core.stop() == 0
+    with sqlite3.connect(core.data / "elastik.db") as db:
+        db.execute("UPDATE world SET body = CAST('edit' AS BLOB) WHERE path = 'home/a'")
+    db.close()
+    edited = start_core(tmp_path / "d", env={"ELASTIK_SCRUB_PAUSE": "0.1"})
+    program = talking_to(edited, tmp_path)
+    assert wait_for(lambda: b"scrub_problems 1" in edited.get("/proc/pool").body)
+    found = {row["check"]: row for row in map(json.loads, program("doctor", "--json").lines)}
+    assert (found["scrub"]["state"], found["scrub"]["next"]) == ("fail", "elastik verify --all")
 
 
 def test_doctor_asks_the_coap_door(start_core, tmp_path):

@@ -122,6 +122,8 @@ def test_a_world_that_fits_comes_in_one_datagram(coap_core, peer, fresh):
     coap_core.put("/" + path, b"x" * 1144)
     whole = peer.ask(GET, path)
     assert len(whole.payload) == 1144 and whole.option(BLOCK2) is None
+    assert whole.option(SIZE2) is None, "nobody asked"
+    assert peer.ask(GET, path, b"", [(SIZE2, b"")]).number(SIZE2) == 1144
     coap_core.put("/" + path, b"x" * 1145)
     first = peer.ask(GET, path)
     assert len(first.payload) == 1024 and first.number(BLOCK2) == 0x0E

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commandline import Program, until
+from elastik.coap import messages
+from elastik.coap.messages import ACK, BLOCK1, BLOCK2, CON, OBSERVE, Block, Message
 from elastik_cli.coapio.target import parse_uri, target_of
 from elastik_cli.exits import Failure
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.messages import ACK, BLOCK1, BLOCK2, CON, OBSERVE, Block, Message
 from realcore import APPROVE, READ, WRITE, Core
 
 
@@ -258,14 +258,16 @@ def test_c03_an_answer_with_a_wrong_token_is_not_believed(scripted):
 def test_c05_a_repeated_separate_answer_is_acknowledged_and_used_once(scripted):
     def script(served: Scripted) -> None:
         ask = served.hear()
+        served.say(messages.empty(ACK, ask.mid))
         for _ in range(2):
-            served.say(Message(CON, 69, 900, ask.token, (), b"x"))
-        served.hear()
-        served.hear()
+            served.say(Message(CON, 69, 900, ask.token, ((OBSERVE, b"\x01"),), b"x"))
+        while (heard := served.hear()).value(OBSERVE) != b"\x01":
+            assert heard == messages.empty(ACK, 900)
+        served.say(heard.reply(69, b"x"))
 
-    ended, heard = scripted(script, "observe", "x", "--timeout", "1s")
-    assert ended.out == b"x\n"
-    assert {m.mid for m in heard[1:]} == {900}
+    ended, heard = scripted(script, "observe", "x", "--timeout", "2s")
+    assert (ended.code, ended.out) == (9, b"x\n")
+    assert heard[1:3] == [messages.empty(ACK, 900)] * 2
 
 
 def test_c06_a_reset_is_an_error_at_once(scripted):

@@ -215,7 +215,9 @@ def test_httpie_shows_and_stores_json(wire, fresh, tmp_path):
     (tmp_path / ".config").mkdir()
     url, token = wire.url + fresh(), f"Authorization:@{tmp_path / 'token'}"
     (tmp_path / "token").write_text(f"Bearer {APPROVE}")
-    put = tool("http", "--print=h", "PUT", url, token, "sku=tea", "qty:=2", cwd=tmp_path)
+    put = tool(
+        "http", "--ignore-stdin", "--print=h", "PUT", url, token, "sku=tea", "qty:=2", cwd=tmp_path
+    )
     assert b"201 Created" in put.stdout, put.stderr
     got = tool("http", "--ignore-stdin", "--print=hb", url, token, cwd=tmp_path)
     assert b"application/json" in got.stdout and b'"sku": "tea"' in got.stdout
@@ -225,3 +227,23 @@ def test_httpie_shows_and_stores_json(wire, fresh, tmp_path):
     )  # fmt: skip
     assert b"200 OK" in patch.stdout, patch.stderr
     assert b'"qty":3' in wire.get(url.removeprefix(wire.url)).body.replace(b" ", b"")
+    # A body that comes by a pipe goes in as it is, and --check-status tells what became of it.
+    pipe = ("http", "--check-status", "PUT", url, token, "Content-Type:text/csv")
+    assert tool(*pipe, cwd=tmp_path, data=b"a,b").returncode == 0
+    assert wire.get(url.removeprefix(wire.url)).body == b"a,b"
+    refused = tool(*pipe, "If-None-Match:*", cwd=tmp_path, data=b"c")
+    assert refused.returncode == 4 and b"If-None-Match matched current ETag" in refused.stdout
+
+
+def test_httpie_goes_on_with_a_broken_download(wire, fresh, tmp_path):
+    (tmp_path / ".config").mkdir()
+    (tmp_path / "token").write_text(f"Bearer {READ}")
+    world = fresh()
+    wire.put(world, LOG)
+    (tmp_path / "part").write_bytes(LOG[:1000])
+    done = tool(
+        "http", "--ignore-stdin", "--download", "--continue", "--output=part",
+        wire.url + world, f"Authorization:@{tmp_path / 'token'}", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "part").read_bytes() == LOG

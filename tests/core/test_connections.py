@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shutil
 import signal
@@ -243,6 +244,38 @@ def test_a_refusal_arrives_although_the_body_is_long(start_core):
     reply = core.request("PUT", "/home/x", bytes(8_000_000))
     assert (reply.status, reply.body) == (413, b"payload too large: max bytes 1000\n")
     assert core.request("PUT", "/home/x", bytes(8_000_000), token=None).status == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "header", "status"),
+    [
+        ("PUT", "/home", None, 400),
+        ("PUT", "/home/a", ("X-Elastik-TTL", "soon"), 400),
+        ("POST", "/home/a", ("X-Append-Offset", "x"), 400),
+        ("PATCH", "/home/a", None, 415),
+        ("POST", "/proc/none", None, 405),
+        ("POST", "/proc/history/home/a", None, 400),
+        ("COPY", "/home/a", None, 400),
+        ("GET", "/proc/version", None, 200),
+    ],
+)
+def test_a_body_that_nobody_reads_does_not_cost_the_connection(
+    core, method, target, header, status
+):
+    """The body is far larger than what the sockets hold, and comes after the answer is made."""
+    line = http.client.HTTPConnection(*core.address, timeout=20)
+    for _ in range(2):
+        line.putrequest(method, target)
+        line.putheader("Authorization", f"Bearer {APPROVE}")
+        line.putheader("Content-Length", str(8 << 20))
+        if header:
+            line.putheader(*header)
+        line.endheaders(bytes(8 << 20))
+        answer = line.getresponse()
+        answer.read()
+        assert answer.status == status
+        assert line.sock, "the core closed the connection"
+    line.close()
 
 
 @pytest.mark.parametrize("count", [101, 100_000])

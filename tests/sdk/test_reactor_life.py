@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import elastik
+import realcore
 from elastik import Elastik, Reactor
 from listening import once_listening
 
@@ -168,6 +169,29 @@ def test_what_happens_between_two_runs_is_not_missed(either, reactor, tmp_path, 
     reactor.run(either, state=state)
     either.put("job/between", b"1")
     reactor.run(either, state=state, max_events=1)
+    assert seen == [b"1"]
+
+
+def test_a_scoped_token_misses_nothing_between_two_runs(start_core, reactor, tmp_path):
+    """As above, where the events before belong to others and are not to be seen."""
+    tokens, state, seen = tmp_path / "tokens.toml", tmp_path / "state", []
+    tokens.write_text(realcore.scoped_token("board", "secret", "read", "/home/job/*"))
+    core = start_core(arguments=("--tokens-file", str(tokens)))
+    core.put("/home/other", b"not for us")
+    reactor.listen("job/*")(lambda body: seen.append(body))
+    with Elastik(core.url, "secret") as e:
+
+        def stop_when_it_listens():
+            realcore.wait_for(state.exists)
+            reactor.stop()
+
+        threading.Thread(target=stop_when_it_listens).start()
+        reactor.run(e, state=state)
+        core.put("/home/job/between", b"1")
+        patience = threading.Timer(20, reactor.stop)
+        patience.start()
+        reactor.run(e, state=state, max_events=1)
+        patience.cancel()
     assert seen == [b"1"]
 
 

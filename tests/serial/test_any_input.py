@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boardlab import Bench, Clock, ModelCore
-from elastik_cli.serialio import messages, slipmux
+from elastik.coap import messages
+from elastik.coap.messages import CON, GET, OBSERVE, PUT, Message
+from elastik_cli.serialio import slipmux
 from elastik_cli.serialio.door import Door
-from elastik_cli.serialio.messages import CON, GET, OBSERVE, PUT, Message
 from elastik_cli.serialio.simulator import Behaviour
 
 NUMBERS = [1, 3, 4, 5, 6, 7, 11, 12, 14, 15, 17, 23, 27, 28, 35, 39, 60, 252, 258, 65001, 9999]

@@ -253,8 +253,9 @@ def test_f10_two_boards_with_the_same_ids_and_a_real_core(lab):
     import select
     import tty
 
-    from elastik_cli.serialio import messages, slipmux
-    from elastik_cli.serialio.messages import CON, PUT, Message
+    from elastik.coap import messages
+    from elastik.coap.messages import CON, PUT, Message
+    from elastik_cli.serialio import slipmux
 
     lab.serve()
     masters = {}

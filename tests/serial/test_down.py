@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from boardlab import Bench, Clock, ModelCore
-from elastik_cli.serialio import messages
+from elastik.coap import messages
+from elastik.coap.messages import CON, GET, OBSERVE, PUT, Message
+from elastik.coap.talker import QUEUE, Outcome, Talker
 from elastik_cli.serialio.board import Board
 from elastik_cli.serialio.door import Door
-from elastik_cli.serialio.messages import CON, GET, OBSERVE, PUT, Message
 from elastik_cli.serialio.observing import newer
 from elastik_cli.serialio.simulator import Behaviour
-from elastik_cli.serialio.talker import QUEUE, Outcome, Talker
 
 
 def lab(behaviour: Behaviour | None = None, **settings: Any) -> Bench:

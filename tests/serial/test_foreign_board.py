@@ -6,10 +6,10 @@ import random
 import time
 
 from commandline import Program
-from elastik_cli.serialio import messages
+from elastik.coap import messages
+from elastik.coap.messages import GET, Message
 from elastik_cli.serialio.conversation import LineConversation, TalkSettings
 from elastik_cli.serialio.line import Line, LineSettings
-from elastik_cli.serialio.messages import GET, Message
 
 
 def test_discover_get_put_and_delete(foreign_board, lab):

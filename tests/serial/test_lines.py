@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from elastik_cli.serialio import messages, slipmux
+from elastik.coap import messages
+from elastik.coap.messages import CON, GET, Message
+from elastik.coap.talker import Outcome
+from elastik_cli.serialio import slipmux
 from elastik_cli.serialio.board import Board, BoardSettings
 from elastik_cli.serialio.line import Line, LineError, LineSettings
 from elastik_cli.serialio.loop import Loop, open_files
-from elastik_cli.serialio.messages import CON, GET, Message
 from elastik_cli.serialio.outbox import Outbox
 from elastik_cli.serialio.port import Port
-from elastik_cli.serialio.talker import Outcome
 
 
 class Socket:

@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 import pytest
 
+from elastik.coap import messages
 from elastik_cli.main import elastik
-from elastik_cli.serialio import messages
 from elastik_cli.serialio.plans import KEYS
 from elastik_cli.serialio.slipmux import Decoder
 

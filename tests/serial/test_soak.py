@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from boardlab import Bench, Clock, ModelCore
-from elastik_cli.serialio.messages import POST, PUT
+from elastik.coap.messages import POST, PUT
 from elastik_cli.serialio.simulator import Behaviour
 from elastik_cli.serialio.spool import Spool
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boardlab import EPOCH, Bench, Clock, ModelCore
-from elastik_cli.serialio import messages, spool
-from elastik_cli.serialio.messages import PUT
+from elastik.coap import messages
+from elastik.coap.messages import PUT
+from elastik_cli.serialio import spool
 from elastik_cli.serialio.outbox import Fate, Outbox
 from elastik_cli.serialio.simulator import Behaviour
 from elastik_cli.serialio.spool import Full, Reading, Spool

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from boardlab import Bench, Clock, ModelCore
 from elastik import paths
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.messages import AUTH, BLOCK2, CON, GET, NON, POST, PUT, Message
+from elastik.coap import messages
+from elastik.coap.messages import AUTH, BLOCK2, CON, GET, NON, POST, PUT, Message
 from elastik_cli.serialio.rewrite import Profile, Refused, upward, world_of
 from elastik_cli.serialio.simulator import Behaviour
 

@@ -113,6 +113,8 @@ class Disk:
         if not (self.image / "dir").exists():
             return  # It died before its first call: the image is not complete, the data is.
         synced, seen = self.names("dir"), self.names("names")
+        # It may have died between removing a file and noting that.
+        seen = {number: name for number, name in seen.items() if (self.data / name).exists()}
         survivors: dict[str, bytes] = {}
         for number in sorted(synced.keys() | seen.keys()):
             name = synced.get(number) or seen[number]

@@ -5,7 +5,8 @@ use bytes::Bytes;
 /// Longest token, in bytes.
 pub const MAX_TOKEN: usize = 8;
 
-const HEADER: usize = 4;
+/// Bytes of a message before its token.
+pub const HEADER: usize = 4;
 const MARKER: u8 = 0xff;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,16 +13,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
-use super::codec::{Code, Kind};
+use super::codec::{Code, Kind, Message};
 use super::dtls::Secure;
 use super::keys::Keys;
 use super::layer::{Inbound, Layer, Limits, Out, Owner, Ticket};
 use super::observers::Observers;
+use super::oscore::{Opened, Shield};
 use super::reply::Reply;
 use super::request::Request;
 use super::verbs::{self, Outcome};
 use super::watch::{State, Target};
-use super::{Door, tell};
+use super::work::{Done, at_once};
+use super::{Door, Wrapped, discovery, sockets, tell};
 use crate::access::Identity;
 use crate::engine::{Refusal, Signal, Subscription};
 
@@ -69,17 +70,12 @@ pub async fn start(
     stopping: &watch::Receiver<bool>,
 ) -> Result<Running, String> {
     let mut running = Running::default();
-    let mut sockets = Vec::new();
-    for host in hosts.split(',').map(str::trim) {
-        let failed = |error: io::Error| format!("bind coap {host}:{port} failed: {error}");
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let socket = UdpSocket::bind((bare, port)).await.map_err(failed)?;
-        running.addresses.push(socket.local_addr().map_err(failed)?);
-        sockets.push(socket);
-    }
-    for socket in sockets {
+    for socket in sockets::bind(hosts, port).await? {
+        running.addresses.push(socket.local_addr().map_err(|error| error.to_string())?);
         let secure = keys.map(|keys| Secure::new(keys.clone())).transpose()?;
-        let endpoint = Endpoint::new(door.clone(), socket, secure)?;
+        let interfaces = if secure.is_none() { &door.options.multicast[..] } else { &[] };
+        let asked = sockets::join(&socket, interfaces)?;
+        let endpoint = Endpoint::new(door.clone(), socket, secure, asked)?;
         running.tasks.push(tokio::spawn(endpoint.run(stopping.clone())));
     }
     Ok(running)
@@ -92,9 +88,13 @@ enum Finished {
 }
 
 /// What of a request still matters when it is answered.
-#[derive(Clone, Copy)]
-struct Wants {
-    no_response: u8,
+#[derive(Clone, Default)]
+pub(super) struct Wants {
+    pub no_response: u8,
+    /// Came to a group: then errors and empty answers are not sent.
+    pub quiet: bool,
+    /// What the answer is sealed with.
+    pub shield: Option<Arc<Shield>>,
 }
 
 pub(super) struct Endpoint {
@@ -118,11 +118,18 @@ pub(super) struct Endpoint {
     finish: mpsc::UnboundedSender<Finished>,
     subscription: Subscription,
     under_way: usize,
+    /// What came to a group of nodes that this one is in.
+    asked: mpsc::Receiver<(SocketAddr, Bytes)>,
     buffer: Box<[u8]>,
 }
 
 impl Endpoint {
-    fn new(door: Arc<Door>, socket: UdpSocket, secure: Option<Secure>) -> Result<Self, String> {
+    fn new(
+        door: Arc<Door>,
+        socket: UdpSocket,
+        secure: Option<Secure>,
+        asked: mpsc::Receiver<(SocketAddr, Bytes)>,
+    ) -> Result<Self, String> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| format!("no random numbers: {error}"))?;
         let limits = Limits { in_flight: door.options.max_in_flight, ..Limits::default() };
@@ -145,6 +152,7 @@ impl Endpoint {
             finish,
             subscription,
             under_way: 0,
+            asked,
             buffer: vec![0; LARGEST].into(),
         })
     }
@@ -164,6 +172,9 @@ impl Endpoint {
                 _ = self.socket.readable() => self.receive(),
                 _ = self.socket.writable(), if !(self.out.is_empty() && self.sealed.is_empty()) => {}
                 Some(finished) = self.finished.recv() => self.take(finished),
+                Some((peer, datagram)) = self.asked.recv() => {
+                    discovery::asked(&mut self, peer, &datagram);
+                }
                 signal = self.subscription.next() => {
                     if !self.heard(signal) {
                         break;
@@ -237,20 +248,47 @@ impl Endpoint {
             Some(Inbound::Acknowledged(owner)) => tell::acknowledged(self, now, peer, owner),
             Some(Inbound::Reset { mid, owner }) => tell::reset(self, peer, mid, owner),
             Some(Inbound::Request(message, ticket)) => {
-                let code = message.code;
-                match Request::read(&message, &datagram) {
-                    Ok(request) => {
-                        self.request(now, ticket, code, request, datagram.clone(), key);
+                let opened = self.door.options.oscore.as_ref().and_then(|o| o.open(&message));
+                match opened {
+                    None => {
+                        let wrapped = Wrapped { key, shield: None };
+                        self.message(now, ticket, &message, &datagram, &datagram, wrapped);
                     }
-                    Err(unfit) if unfit.option && ticket.kind == Kind::NonConfirmable => {
-                        self.layer.answer(now, &ticket, None, &mut self.out);
+                    Some(Ok(Opened { message: inner, shield })) => {
+                        let Ok(message) = Message::decode(&inner) else { return };
+                        let key = Some(shield.identity().clone());
+                        let wrapped = Wrapped { key, shield: Some(shield) };
+                        self.message(now, ticket, &message, &inner, &datagram, wrapped);
                     }
-                    Err(unfit) => {
-                        let reply = Reply::error(unfit.code, unfit.why);
+                    Some(Err(reply)) => {
                         let reply = self.door.shortened(peer, datagram.len(), reply);
                         self.layer.answer(now, &ticket, Some(&reply), &mut self.out);
                     }
                 }
+            }
+        }
+    }
+
+    /// A message that is a request, read from `bytes`; `datagram` is what it came in.
+    fn message(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        message: &Message<'_>,
+        bytes: &Bytes,
+        datagram: &Bytes,
+        wrapped: Wrapped,
+    ) {
+        match Request::read(message, bytes) {
+            Ok(request) => self.request(now, ticket, message.code, request, datagram, wrapped),
+            Err(unfit) if unfit.option && ticket.kind == Kind::NonConfirmable => {
+                self.layer.answer(now, &ticket, None, &mut self.out);
+            }
+            Err(unfit) => {
+                let reply = Reply::error(unfit.code, unfit.why);
+                let reply = self.door.shortened(ticket.peer, datagram.len(), reply);
+                let wants = Wants { shield: wrapped.shield, ..Wants::default() };
+                self.respond(now, &ticket, wants, reply.into());
             }
         }
     }
@@ -260,19 +298,26 @@ impl Endpoint {
         now: Instant,
         ticket: Ticket,
         code: Code,
-        request: Request,
-        datagram: Bytes,
-        key: Option<Arc<Identity>>,
+        mut request: Request,
+        datagram: &Bytes,
+        wrapped: Wrapped,
     ) {
-        if request.observe == Some(1) && code == Code::GET {
-            self.observers.remove_token(ticket.peer, ticket.token);
+        let asks = |shield: &Arc<Shield>| !shield.observes() || shield.challenge().is_some();
+        if wrapped.shield.as_ref().is_some_and(asks) {
+            request.observe = None;
         }
-        let wants = Wants { no_response: request.no_response };
-        let length = datagram.len();
-        let call = match self.door.admit(code, request, ticket.peer, datagram, key) {
+        if request.observe == Some(1) && code == Code::GET {
+            self.observers.leave((ticket.peer, ticket.token), wrapped.key.as_ref());
+        }
+        let wants = Wants {
+            no_response: request.no_response,
+            quiet: false,
+            shield: wrapped.shield.clone(),
+        };
+        let call = match self.door.admit(code, request, ticket.peer, datagram.clone(), wrapped) {
             Ok(call) => call,
             Err(reply) => {
-                let reply = self.door.shortened(ticket.peer, length, reply);
+                let reply = self.door.shortened(ticket.peer, datagram.len(), reply);
                 return self.respond(now, &ticket, wants, reply.into());
             }
         };
@@ -280,21 +325,30 @@ impl Endpoint {
         let work = Box::pin(verbs::answer(door, call));
         match at_once(work) {
             Ok(outcome) => self.respond(now, &ticket, wants, outcome),
-            Err(work) => {
-                self.layer.defer(now, &ticket);
-                self.under_way += 1;
-                let failed = Reply::error(Code::INTERNAL_ERROR, "the handler failed\n");
-                let outcome = Box::new(failed.into());
-                let result = Finished::Request { ticket, wants, outcome };
-                let mut done = Done { result: Some(result), finish: self.finish.clone() };
-                tokio::spawn(async move {
-                    let answered = work.await;
-                    if let Some(Finished::Request { outcome, .. }) = &mut done.result {
-                        **outcome = answered;
-                    }
-                });
-            }
+            Err(work) => self.later(now, ticket, wants, work),
         }
+    }
+
+    /// Lets work go on by itself; its outcome is the answer.
+    pub(super) fn later(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        wants: Wants,
+        work: impl Future<Output = Outcome> + Send + 'static,
+    ) {
+        self.layer.defer(now, &ticket);
+        self.under_way += 1;
+        let failed = Reply::error(Code::INTERNAL_ERROR, "the handler failed\n");
+        let outcome = Box::new(failed.into());
+        let result = Finished::Request { ticket, wants, outcome };
+        let mut done = Done { result: Some(result), finish: self.finish.clone() };
+        tokio::spawn(async move {
+            let answered = work.await;
+            if let Some(Finished::Request { outcome, .. }) = &mut done.result {
+                **outcome = answered;
+            }
+        });
     }
 
     fn take(&mut self, finished: Finished) {
@@ -309,6 +363,9 @@ impl Endpoint {
     }
 
     fn respond(&mut self, now: Instant, ticket: &Ticket, wants: Wants, outcome: Outcome) {
+        if wants.quiet && !discovery::is_worth_telling(&outcome) {
+            return self.layer.answer(now, ticket, None, &mut self.out);
+        }
         let Outcome { mut reply, watch } = outcome;
         let mut begun = None;
         if let Some(watch) = watch.filter(|_| reply.code.class() == 2) {
@@ -325,6 +382,9 @@ impl Endpoint {
             }
         }
         let unwanted = wants.no_response & 1 << (reply.code.class().max(1) - 1) != 0;
+        if let Some(shield) = wants.shield.filter(|_| !unwanted) {
+            reply = shield.seal(reply);
+        }
         self.layer.answer(now, ticket, (!unwanted).then_some(&reply), &mut self.out);
         // What changed between the read and the registration is told now.
         match begun {
@@ -418,27 +478,5 @@ impl Endpoint {
         self.states.retain(|target, _| observers.is_watched(target));
         self.door.tidy(now);
         tell::check(self, now);
-    }
-}
-
-/// Sends its result when it is dropped, so that a handler that fails is answered too.
-struct Done {
-    result: Option<Finished>,
-    finish: mpsc::UnboundedSender<Finished>,
-}
-
-impl Drop for Done {
-    fn drop(&mut self) {
-        if let Some(result) = self.result.take() {
-            let _ = self.finish.send(result);
-        }
-    }
-}
-
-/// The result of work that has nothing to wait for; else the work, to go on elsewhere.
-fn at_once<F: Future>(mut work: std::pin::Pin<Box<F>>) -> Result<F::Output, std::pin::Pin<Box<F>>> {
-    match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Ok(output),
-        Poll::Pending => Err(work),
     }
 }

@@ -27,9 +27,8 @@ impl Keys {
 
     /// `key` is text, or bytes as `hex:…`; `#` begins a comment; the pattern is the scope.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
-        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        let keys = lines.map(|(at, line)| known(line).map_err(|why| format!("line {at}: {why}")));
+        let keys =
+            lines(text).map(|(at, line)| known(line).map_err(|why| format!("line {at}: {why}")));
         keys.collect::<Result<_, _>>().map(Self)
     }
 
@@ -40,23 +39,41 @@ impl Keys {
     }
 }
 
+/// The lines that say something, with their numbers.
+pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+pub fn tier(word: &str) -> Result<Tier, String> {
+    match word {
+        "read" => Ok(Tier::Read),
+        "write" => Ok(Tier::Write),
+        "approve" => Ok(Tier::Approve),
+        _ => Err("the tier is read, write or approve".to_owned()),
+    }
+}
+
+/// Bytes as text, or in hexadecimal behind `hex:`.
+pub fn value(text: &str) -> Option<Vec<u8>> {
+    match text.strip_prefix("hex:") {
+        Some(digits) => bytes(digits),
+        None => Some(text.as_bytes().to_vec()),
+    }
+}
+
+pub fn pattern(text: &str) -> Result<Arc<Pattern>, String> {
+    Pattern::parse(text).map(Arc::new).map_err(|why| format!("the pattern: {}", why.text()))
+}
+
 fn known(line: &str) -> Result<Known, String> {
     let mut words = line.split_whitespace();
     let (Some(name), Some(tier), Some(key)) = (words.next(), words.next(), words.next()) else {
         return Err("expected: identity tier key [pattern]".to_owned());
     };
-    let tier = match tier {
-        "read" => Tier::Read,
-        "write" => Tier::Write,
-        "approve" => Tier::Approve,
-        _ => return Err("the tier is read, write or approve".to_owned()),
-    };
-    let key = match key.strip_prefix("hex:") {
-        Some(digits) => bytes(digits).ok_or("the key is not hexadecimal")?,
-        None => key.as_bytes().to_vec(),
-    };
-    let scope = words.next().map(Pattern::parse).transpose();
-    let scope = scope.map_err(|why| format!("the pattern: {}", why.text()))?.map(Arc::new);
+    let tier = self::tier(tier)?;
+    let key = value(key).ok_or("the key is not hexadecimal")?;
+    let scope = words.next().map(pattern).transpose()?;
     let identity = Identity { tier, name: Some(name.into()), scope, ..Identity::default() };
     Ok(Known { name: name.to_owned(), key, identity: Arc::new(identity) })
 }

@@ -4,13 +4,16 @@
 //! ```text
 //!   endpoint                    one socket, one task: receives, sends, keeps time
 //!     layer                     duplicates, acknowledgements, retransmission (no socket, no clock)
+//!     discovery                 questions to a group of nodes
 //!     observers                 who is told what (RFC 7641)
+//!     oscore                    requests and answers that are sealed (RFC 8613)
 //!     verbs → read, write       a request becomes a verb of the engine (blocks: RFC 7959)
 //!       codec, option, block, format, reply     bytes and numbers, pure
 //! ```
 
 mod block;
 pub mod codec;
+mod discovery;
 #[cfg_attr(not(feature = "dtls"), path = "nodtls.rs")]
 mod dtls;
 mod echo;
@@ -21,14 +24,17 @@ mod layer;
 mod links;
 mod observers;
 mod option;
+mod oscore;
 mod pins;
 mod read;
 mod reply;
 mod request;
+mod sockets;
 mod tell;
 mod uploads;
 mod verbs;
 mod watch;
+mod work;
 mod write;
 
 use std::net::SocketAddr;
@@ -46,6 +52,8 @@ use echo::Echo;
 pub use endpoint::{Running, start};
 pub use keys::Keys;
 pub use layer::Timing;
+pub use oscore::Oscore;
+use oscore::Shield;
 use pins::Pins;
 use reply::Reply;
 use request::Request;
@@ -64,6 +72,10 @@ pub struct Options {
     pub max_observers: usize,
     /// An observer that confirmed nothing for so long is asked to (RFC 7641 §4.5).
     pub observer_check: Duration,
+    /// Interfaces whose groups are joined, to be discovered there.
+    pub multicast: Vec<String>,
+    /// Whose requests can be opened (RFC 8613).
+    pub oscore: Option<Arc<Oscore>>,
 }
 
 /// What a peer shows of itself.
@@ -73,6 +85,16 @@ pub struct Proof {
     pub credential: Option<Bytes>,
     /// Whose key protects what it sends.
     pub key: Option<Arc<Identity>>,
+    /// What its answers are sealed with.
+    pub shield: Option<Arc<Shield>>,
+}
+
+/// What a request came in, besides its datagram.
+#[derive(Clone, Default)]
+pub struct Wrapped {
+    /// Whose key it was.
+    pub key: Option<Arc<Identity>>,
+    pub shield: Option<Arc<Shield>>,
 }
 
 /// What all requests share.
@@ -137,10 +159,10 @@ impl Door {
         request: Request,
         peer: SocketAddr,
         datagram: Bytes,
-        key: Option<Arc<Identity>>,
+        Wrapped { key, shield }: Wrapped,
     ) -> Result<Call, Reply> {
         let local = is_local(peer) || key.is_some();
-        let proof = Proof { credential: request.credential.clone(), key };
+        let proof = Proof { credential: request.credential.clone(), key, shield };
         let who = match &request.credential {
             Some(_) if !local && !self.options.plain_tokens => {
                 let line = "unauthorized: a token in the clear is taken from this machine only\n";
@@ -182,16 +204,7 @@ impl Call {
         if !path.is_durable() && self.code != Code::DELETE {
             return None;
         }
-        let digest = Sha256::new()
-            .chain_update(b"coap\0")
-            .chain_update(self.peer.to_string())
-            .chain_update(b"\0")
-            .chain_update(&self.datagram)
-            .finalize();
-        let mut key = OpKey::default();
-        let length = key.len();
-        key.copy_from_slice(&digest[..length]);
-        Some(key)
+        Some(op_key(self.peer, &self.datagram))
     }
 
     /// Makes a response fit an address that has proved nothing: less text, then a challenge.
@@ -208,10 +221,52 @@ impl Call {
     }
 }
 
+/// Endpoint, message id, and a digest of both with the bytes, in this order: what one board writes
+/// after another lies together in the store's index, which then changes one page for many writes.
+fn op_key(peer: SocketAddr, datagram: &[u8]) -> OpKey {
+    let endpoint = Sha256::digest(peer.to_string());
+    let digest = Sha256::new()
+        .chain_update(b"coap\0")
+        .chain_update(endpoint)
+        .chain_update(datagram)
+        .finalize();
+    let mut key = OpKey::default();
+    let (place, rest) = key.split_at_mut(6);
+    place[..4].copy_from_slice(&endpoint[..4]);
+    place[4..].copy_from_slice(datagram.get(2..4).unwrap_or(&[0; 2]));
+    let length = rest.len();
+    rest.copy_from_slice(&digest[..length]);
+    key
+}
+
 fn is_local(peer: SocketAddr) -> bool {
     peer.ip().to_canonical().is_loopback()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_an_operation() {
+        let (here, there) =
+            (SocketAddr::from(([10, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 1], 2)));
+        let datagram = |mid: u16, byte| [&[0x40, 3][..], &mid.to_be_bytes(), &[byte]].concat();
+        let mut keys = Vec::new();
+        for peer in [here, there] {
+            let of_peer: Vec<_> = (0..300).map(|mid| op_key(peer, &datagram(mid, 0))).collect();
+            assert!(of_peer.is_sorted(), "one endpoint's lie together, in order");
+            keys.extend(of_peer);
+        }
+        keys.push(op_key(here, &datagram(1, 1)));
+        keys.push(op_key(here, b""));
+        let all = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), all, "another endpoint, id or byte is another operation");
+    }
 }

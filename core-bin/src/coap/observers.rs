@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::codec::Token;
 use super::watch::{Target, Watch};
+use crate::access::Identity;
 use crate::engine::Filter;
 use crate::path::WorldPath;
 
@@ -87,9 +88,9 @@ impl Observers {
         watch: Watch,
         confirmable: bool,
     ) -> Option<u64> {
-        self.remove_token(peer, token);
         let is_list = matches!(watch.target, Target::Links(_));
-        if self.all.len() >= self.max
+        if !self.leave((peer, token), watch.proof.key.as_ref())
+            || self.all.len() >= self.max
             || (is_list && self.watched.lists.load(Ordering::Relaxed) >= MOST_LISTS)
         {
             return None;
@@ -129,10 +130,20 @@ impl Observers {
         self.all.get_mut(&id)
     }
 
-    pub fn remove_token(&mut self, peer: SocketAddr, token: Token) {
-        if let Some(id) = self.by_token.get(&(peer, token)).copied() {
+    /// Ends what this endpoint began under this token. False when that was begun with another key:
+    /// who borrows an address ends nothing that was sealed.
+    pub fn leave(
+        &mut self,
+        (peer, token): (SocketAddr, Token),
+        key: Option<&Arc<Identity>>,
+    ) -> bool {
+        let Some(id) = self.by_token.get(&(peer, token)).copied() else { return true };
+        let owner = self.all.get(&id).and_then(|observer| observer.watch.proof.key.as_ref());
+        let same = owner.map(|owner| &owner.name) == key.map(|key| &key.name);
+        if same {
             self.remove(id);
         }
+        same
     }
 
     pub fn remove(&mut self, id: u64) {

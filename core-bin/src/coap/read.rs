@@ -105,7 +105,9 @@ pub async fn send(
     match call.request.block2 {
         None if size <= SINGLE.min(room) as u64 => {
             let payload = bytes(door, &version, 0, size as usize, &(0, Bytes::new())).await?;
-            Ok(Reply { payload: payload.slice(..size as usize), ..version.describe(Code::CONTENT) })
+            let size2 = call.request.size2.then_some(size as u32);
+            let payload = payload.slice(..size as usize);
+            Ok(Reply { payload, size2, ..version.describe(Code::CONTENT) })
         }
         asked => {
             let block = asked.unwrap_or(Block { number: 0, more: false, szx: LARGEST });

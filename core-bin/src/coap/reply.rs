@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::block::Block;
 use super::codec::{Code, Kind, MAX_TOKEN, Token, Writer};
+use super::oscore::{Piv, Value};
 use super::{format, option};
 use crate::access::Denied;
 use crate::engine::{Refusal, Tag};
@@ -12,13 +13,24 @@ use crate::path::WorldPath;
 /// Bytes of a tag that are its ETag here (RFC 7252 §5.10.6 allows eight).
 pub type ETag = [u8; 8];
 
+/// How a response is sealed (RFC 8613 §5.2): by the request's number, or by one of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    None,
+    AsAsked,
+    Numbered(Piv),
+}
+
 /// A response without what ties it to its request.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub code: Code,
     pub etag: Option<ETag>,
     pub observe: Option<u32>,
-    pub location: Option<WorldPath>,
+    /// Boxed, since it is rare, and answers are handed around.
+    pub location: Option<Box<WorldPath>>,
+    /// Whether the rest is sealed in the payload.
+    pub seal: Seal,
     pub format: Option<u16>,
     /// Seconds.
     pub max_age: Option<u32>,
@@ -39,6 +51,7 @@ impl Reply {
             etag: None,
             observe: None,
             location: None,
+            seal: Seal::None,
             format: None,
             max_age: None,
             block2: None,
@@ -73,6 +86,11 @@ impl Reply {
         integer(&mut out, option::OBSERVE, self.observe);
         for segment in self.location.iter().flat_map(|path| path.as_str().split('/')) {
             out.option(option::LOCATION_PATH, segment.as_bytes());
+        }
+        match self.seal {
+            Seal::None => {}
+            Seal::AsAsked => out.option(option::OSCORE, &[]),
+            Seal::Numbered(piv) => out.option(option::OSCORE, &Value::of_response(piv)),
         }
         integer(&mut out, option::CONTENT_FORMAT, self.format.map(u32::from));
         integer(&mut out, option::MAX_AGE, self.max_age);

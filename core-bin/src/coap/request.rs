@@ -21,6 +21,8 @@ pub struct Request {
     pub block1: Option<Block>,
     pub block2: Option<Block>,
     pub size1: Option<u32>,
+    /// Asks how large the body is (RFC 7959 §4).
+    pub size2: bool,
     pub echo: Option<Bytes>,
     /// Classes of responses that are not wanted (RFC 7967 §2.1).
     pub no_response: u8,
@@ -95,6 +97,7 @@ impl Request {
             option::BLOCK1 => self.block1 = Some(block(integer)?),
             option::BLOCK2 => self.block2 = Some(block(integer)?),
             option::SIZE1 => self.size1 = Some(integer),
+            option::SIZE2 => self.size2 = true,
             option::HOP_LIMIT if integer == 0 => {
                 return Err(bad_request("the hop limit is used up\n"));
             }

@@ -53,7 +53,12 @@ fn one(endpoint: &mut Endpoint, id: u64, anyway: bool) {
         Some(state) if state.version.format != observer.watch.format => Some(not_acceptable()),
         Some(_) => None,
     };
-    if let Some(reply) = last_word {
+    let shield = observer.watch.proof.shield.clone();
+    let sealed = |reply| match &shield {
+        Some(shield) => shield.seal(reply),
+        None => reply,
+    };
+    if let Some(reply) = last_word.map(sealed) {
         endpoint.observers.remove(id);
         endpoint.layer.confirm(now, peer, token, &reply, Owner::Response, &mut endpoint.out);
         return;
@@ -74,6 +79,7 @@ fn one(endpoint: &mut Endpoint, id: u64, anyway: bool) {
         return;
     }
     let (reply, blocks) = observer.watch.notification(&state);
+    let reply = sealed(reply);
     observer.due = false;
     (observer.watch.seq, observer.watch.etag) = (state.seq, state.version.etag);
     if confirm {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,6 +23,8 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name {
     pub peer: SocketAddr,
+    /// Whose key or token it was: an address alone may be borrowed.
+    pub who: Option<Arc<str>>,
     pub method: u8,
     pub path: WorldPath,
     pub request_tag: Vec<Bytes>,

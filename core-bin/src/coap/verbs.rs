@@ -9,7 +9,7 @@ use super::{Call, Door, links, read, write};
 use crate::path::WorldPath;
 
 /// Where RFC 6690 puts the list of resources; no world has this name.
-const WELL_KNOWN: &str = ".well-known/core";
+pub const WELL_KNOWN: &str = ".well-known/core";
 
 /// A response, and what the client wants to hear from now on.
 pub struct Outcome {
@@ -40,6 +40,9 @@ async fn dispatch(door: &Door, call: &Call) -> Result<Outcome, Reply> {
         Code::GET | Code::PUT | Code::POST | Code::DELETE | Code::PATCH | Code::IPATCH
     ) {
         return Err(reply::method_not_allowed());
+    }
+    if let Some(challenge) = call.proof.shield.as_ref().and_then(|shield| shield.challenge()) {
+        return write::done_before(door, call).await.map(Outcome::from).ok_or(challenge);
     }
     let path = &call.request.path;
     if path.odd {

@@ -44,7 +44,7 @@ pub async fn world(door: &Door, call: &Call, path: WorldPath) -> Result<Reply, R
     let mut reply = Reply::new(if done.created { Code::CREATED } else { Code::CHANGED });
     reply.etag = done.tag.as_ref().map(etag);
     reply.block1 = call.request.block1;
-    reply.location = (done.created && call.code == Code::POST).then_some(path);
+    reply.location = (done.created && call.code == Code::POST).then(|| path.into());
     Ok(reply)
 }
 
@@ -187,6 +187,7 @@ async fn next_block(
     let request = &call.request;
     let name = Name {
         peer: call.peer,
+        who: call.who.name.clone(),
         method: call.code.0,
         path: path.clone(),
         request_tag: request.request_tag.clone(),
@@ -209,8 +210,33 @@ async fn next_block(
     Ok(Taken::More(Reply { block1: Some(block), ..Reply::new(Code::CONTINUE) }))
 }
 
-/// A block whose beginning is not here. If it is the last one of an upload that was committed
-/// before a restart, its answer is known by its key; a condition that never holds asks for it.
+/// The answer to a write that was committed before a restart, if this is one: then its datagram is
+/// repeated, and not a new request.
+pub async fn done_before(door: &Door, call: &Call) -> Option<Reply> {
+    if matches!(call.code, Code::GET | Code::FETCH) || call.request.path.odd {
+        return None;
+    }
+    recalled(door, call, &WorldPath::parse(&call.request.path.text).ok()?).await
+}
+
+/// What was answered under this operation's key; a condition that never holds asks for it.
+async fn recalled(door: &Door, call: &Call, path: &WorldPath) -> Option<Reply> {
+    call.key(path)?;
+    let conditions = Conditions { seq: Some(u64::MAX), ..Conditions::default() };
+    let nothing = Verb::Append { body: NewBody::whole(Bytes::new()) };
+    let done = commit(door, call, path, nothing, conditions).await.ok()?;
+    let code = match call.code {
+        Code::DELETE => Code::DELETED,
+        _ if done.created => Code::CREATED,
+        _ => Code::CHANGED,
+    };
+    let location = (code == Code::CREATED && call.code == Code::POST).then(|| path.clone().into());
+    let etag = done.tag.as_ref().map(etag).filter(|_| code != Code::DELETED);
+    Some(Reply { etag, location, block1: call.request.block1, ..Reply::new(code) })
+}
+
+/// A block whose beginning is not here, unless it is the last one of an upload that was committed
+/// before a restart.
 async fn missing(
     door: &Door,
     call: &Call,
@@ -218,14 +244,10 @@ async fn missing(
     block: Block,
     gap: Gap,
 ) -> Result<Taken, Reply> {
-    if !block.more && call.key(path).is_some() {
-        let conditions = Conditions { seq: Some(u64::MAX), ..Conditions::default() };
-        let nothing = Verb::Append { body: NewBody::whole(Bytes::new()) };
-        if let Ok(done) = commit(door, call, path, nothing, conditions).await {
-            let code = if done.created { Code::CREATED } else { Code::CHANGED };
-            let etag = done.tag.as_ref().map(etag);
-            return Ok(Taken::More(Reply { etag, block1: Some(block), ..Reply::new(code) }));
-        }
+    if !block.more
+        && let Some(reply) = recalled(door, call, path).await
+    {
+        return Ok(Taken::More(reply));
     }
     let line = match gap {
         Gap::Incomplete => "the blocks before this one are not here\n",

@@ -21,6 +21,10 @@ pub struct Coap {
     /// The keys of boards, and the port where they are asked for.
     pub psk_file: Option<PathBuf>,
     pub secure_port: u16,
+    /// The security contexts of boards.
+    pub oscore_file: Option<PathBuf>,
+    /// Interfaces where it may be discovered.
+    pub multicast: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -35,6 +39,8 @@ impl Reader<'_> {
             return Ok(None);
         };
         let host = self.given("coap-host")?.map(|given| given.text);
+        let multicast = self.given("coap-multicast")?.map(|given| given.text).unwrap_or_default();
+        let multicast = multicast.split(',').map(str::trim).filter(|name| !name.is_empty());
         let retransmit = self.count("coap-max-retransmit", 4)?;
         let second = Duration::from_secs(1);
         let positive = |time: Duration, default| if time.is_zero() { default } else { time };
@@ -50,6 +56,8 @@ impl Reader<'_> {
             nstart: self.count("coap-nstart", 1)?,
             observer_check: positive(self.seconds("coap-observer-check", 86_400)?, 86_400 * second),
             psk_file: self.given("coap-psk-file")?.map(|given| given.text.into()),
+            oscore_file: self.given("coap-oscore-file")?.map(|given| given.text.into()),
+            multicast: multicast.map(str::to_owned).collect(),
             secure_port: values::port(self.given("coaps-port")?.as_ref(), 5684)?,
         }))
     }

@@ -85,6 +85,7 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Empty is none.
     pub content_security_policy: String,
+    pub compress: bool,
     /// Bytes.
     pub min_free: Option<u64>,
     pub access_log: bool,
@@ -167,7 +168,7 @@ impl Reader<'_> {
             max_memory_bytes: self.bytes("max-memory-bytes", 256 << 20)?,
             max_storage_bytes: values::quota(self.given("max-storage-bytes")?.as_ref())?,
             max_listen_connections: self.count("max-listen-connections", 1024)?,
-            rules: Rules::parse(&self.text("history")?, &self.text("lifetime")?)?,
+            rules: self.rules()?,
             max_group_worlds: self.count("max-group-worlds", 10_000)?,
             max_group_bytes: self.bytes("max-group-bytes", 64 << 20)?,
             listen_replay_max: self.count("listen-replay-max", 1024)?,
@@ -189,6 +190,7 @@ impl Reader<'_> {
             tls: self.tls()?,
             tokens_file: self.path("tokens-file")?,
             content_security_policy: self.policy()?,
+            compress: self.switch("compress")?,
             cors_origins: values::list(self.given("cors-origins")?.as_ref()),
             min_free: Some(self.bytes("min-free", 64 << 20)?).filter(|bytes| *bytes > 0),
             access_log: self.switch("access-log")? || self.switch("trace-pipeline")?,
@@ -201,6 +203,14 @@ impl Reader<'_> {
     pub fn key_file(option: &str, path: &Path) -> Result<Vec<u8>, String> {
         let setting = table::setting("key").ok_or("no such setting")?;
         given::secret_file(setting, option, path).map(|given| given.text.into_bytes())
+    }
+
+    fn rules(&self) -> Result<Rules, String> {
+        let rules = Rules::parse(&self.text("history")?, &self.text("lifetime")?)?;
+        let mut rules = rules.with_quotas(&self.text("quota")?)?;
+        rules.max_history = values::quota(self.given("max-history-bytes")?.as_ref())?;
+        rules.max_log = values::quota(self.given("max-log-rows")?.as_ref())?;
+        Ok(rules)
     }
 
     fn seconds(&self, name: &str, default: u64) -> Result<Duration, String> {

@@ -97,11 +97,32 @@ pub const SETTINGS: &[Setting] = &[
         "all bodies on disk; 0 is unlimited",
     ),
     plain(
+        "quota",
+        "ELASTIK_QUOTA",
+        "none",
+        "rules",
+        "what all bodies under a prefix may take together: PREFIX*=10MiB, by commas",
+    ),
+    plain(
         "history",
         "ELASTIK_HISTORY",
         "none kept",
         "rules",
         "old versions to keep: PATTERN=20, =30d or =10MiB, by commas; several limits all hold",
+    ),
+    plain(
+        "max-history-bytes",
+        "ELASTIK_MAX_HISTORY_BYTES",
+        "unlimited",
+        "bytes",
+        "all old versions together, the oldest go first; 0 is unlimited",
+    ),
+    plain(
+        "max-log-rows",
+        "ELASTIK_MAX_LOG_ROWS",
+        "unlimited",
+        "count",
+        "rows of the log to keep; it is pruned (audited) when it has a tenth more; 0 is unlimited",
     ),
     plain(
         "lifetime",
@@ -256,6 +277,7 @@ pub const SETTINGS: &[Setting] = &[
         "text",
         "for HTML and SVG worlds that bring none of their own; empty is none",
     ),
+    switch("compress", "ELASTIK_COMPRESS", "gzip text for clients that accept it"),
     plain(
         "min-free",
         "ELASTIK_MIN_FREE",
@@ -339,6 +361,20 @@ pub const SETTINGS: &[Setting] = &[
         "5684",
         "port",
         "UDP port for coaps, with a key file",
+    ),
+    plain(
+        "coap-oscore-file",
+        "ELASTIK_COAP_OSCORE_FILE",
+        "no OSCORE",
+        "path",
+        "contexts of boards, each line: name tier client=ID server=ID secret=KEY [worlds=PATTERN]",
+    ),
+    plain(
+        "coap-multicast",
+        "ELASTIK_COAP_MULTICAST",
+        "no multicast",
+        "interfaces",
+        "interfaces by commas where CoAP discovery is answered, in the groups of all CoAP nodes",
     ),
     switch("trace-pipeline", "ELASTIK_TRACE_PIPELINE", "the old name of access-log"),
 ];

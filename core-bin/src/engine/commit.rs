@@ -12,8 +12,8 @@ use crate::path::WorldPath;
 use crate::store::memory::{MemoryStore, Plan, signed};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    Conditions, Done, Driver, Event, Fate, Link, NewBytes, Numbers, Object, Op, Refusal, Verb,
-    Write, now_us,
+    Conditions, Done, Driver, Event, Link, NewBytes, Numbers, Object, Op, Refusal, Verb, Write,
+    now_us,
 };
 
 /// What may wait at the most: ops, and bytes that are in hand.
@@ -223,13 +223,14 @@ impl Works {
             return;
         }
         *looked = Instant::now();
+        self.store.look_for_old();
         self.hub.settle(self.memory.expire(&self.numbers, now_us(), EXPIRED));
+        self.hub.settle(self.store.prune_log(&self.numbers));
         let due = self.store.expired(now_us(), EXPIRED).unwrap_or_default();
         for page in due.chunks(BATCH_OPS) {
             let writes: Vec<Write> = page.iter().map(expiry).collect();
             let batch = self.store.commit(&writes, &self.numbers);
             self.hub.settle(batch.numbers);
-            self.store.mark_trash();
         }
     }
 
@@ -278,8 +279,12 @@ impl Works {
             Ok(plan) => plan,
             Err(refused) => {
                 self.hub.settle(refused.gaps.into_iter().map(|number| (number, None)));
-                let busy = refused.why == Refusal::Busy;
-                return Err(if busy { Blocked::Busy } else { Blocked::Settled(Err(refused.why)) });
+                return Err(match refused.why {
+                    Refusal::Busy => Blocked::Busy,
+                    // Even memory needs numbers, and the mark on disk could not be moved.
+                    Refusal::Overloaded => Blocked::Settled(Err(self.no_numbers())),
+                    why => Blocked::Settled(Err(why)),
+                });
             }
         };
         let ops = write.ops.iter().filter_map(|op| self.durable_part(op)).collect();
@@ -287,8 +292,14 @@ impl Works {
         Ok(Prepared { durable: Write { ops, known, ..write.clone() }, plan: Some(plan) })
     }
 
+    fn no_numbers(&self) -> Refusal {
+        self.store.stopped().map_or(Refusal::DiskFull, Refusal::Stopped)
+    }
+
     fn answered(&self, write: &Write) -> Result<Option<Vec<Done>>, Blocked> {
-        let Some(key) = &write.key else { return Ok(None) };
+        let Some(key) = write.key.as_ref().filter(|key| self.store.has_answer(key)) else {
+            return Ok(None);
+        };
         self.store.answered(key).map_err(|error| Blocked::Settled(Err(error.into())))
     }
 
@@ -320,9 +331,6 @@ impl Works {
             });
         }
         self.hub.settle(numbers);
-        if batch.fate == Fate::Committed && jobs.iter().any(|job| frees(&job.write)) {
-            self.store.mark_trash();
-        }
         for (job, done) in jobs.into_iter().zip(answers) {
             answer(job, done);
         }
@@ -398,11 +406,6 @@ fn known(write: &Write, done: &[Done]) -> Vec<(usize, Done)> {
         .filter(|((_, op), _)| !op.verb.removes())
         .map(|((place, _), done)| (place, done.clone()))
         .collect()
-}
-
-/// Whether a write may leave pieces or rows that nothing names any more.
-fn frees(write: &Write) -> bool {
-    write.ops.iter().any(|op| matches!(op.verb, Verb::Put { .. }) || op.verb.removes())
 }
 
 fn answer(job: Job, done: Answer) {

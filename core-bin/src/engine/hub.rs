@@ -255,6 +255,13 @@ impl Subscription {
             self.cursor = floor;
             return Some(Signal::Lag { missed: floor - after, reason: "the log cannot be read" });
         };
+        // Pruned while it was read: what is missing here is gone for good.
+        let pruned = self.store.pruned_to();
+        if after < pruned {
+            self.cursor = pruned.min(floor);
+            let reason = "older rows of the log were pruned";
+            return Some(Signal::Lag { missed: pruned - after, reason });
+        }
         let memory_floor = self.hub.ring().memory_floor;
         let whole = rows.len() < LOG_PAGE || rows.last().is_none_or(|row| row.seq >= floor);
         let reached = if whole { floor } else { rows.last().map_or(floor, |row| row.seq) };

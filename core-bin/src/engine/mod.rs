@@ -4,6 +4,7 @@ mod body;
 mod commit;
 pub mod hub;
 mod patch;
+mod reservation;
 mod scrub;
 #[cfg(test)]
 mod tests;
@@ -86,6 +87,8 @@ struct Inner {
     queue: Arc<commit::Queue>,
     /// Bytes of uploads to memory worlds that are on their way.
     coming: Arc<AtomicU64>,
+    /// The same for the disk, quota by quota.
+    reserved: Arc<reservation::Coming>,
     verifying: Mutex<HashMap<WorldPath, Arc<OnceCell<Verified>>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     scrub: Arc<scrub::Scrub>,
@@ -126,6 +129,7 @@ impl Engine {
             numbers: Arc::new(numbers),
             queue: commit::Queue::new(),
             coming: Arc::default(),
+            reserved: reservation::Coming::new(&settings.rules.quotas),
             verifying: Mutex::default(),
             threads: Mutex::default(),
             scrub: Arc::default(),
@@ -225,7 +229,12 @@ impl Engine {
     pub fn upload(&self, path: &WorldPath) -> Upload {
         let inner = &self.0;
         let target = if path.is_durable() {
-            upload::Target::Disk { store: inner.store.clone(), queue: inner.queue.clone() }
+            upload::Target::Disk {
+                path: path.clone(),
+                store: inner.store.clone(),
+                queue: inner.queue.clone(),
+                reserved: inner.reserved.clone(),
+            }
         } else {
             upload::Target::Memory {
                 store: inner.memory.clone(),
@@ -299,6 +308,19 @@ impl Engine {
         self.0.memory.usage()
     }
 
+    /// Bytes of kept versions, and rows of the log.
+    pub async fn kept(&self) -> Result<(u64, u64), Refusal> {
+        self.blocking(|inner| inner.store.kept()).await
+    }
+
+    /// Each quota per prefix: the prefix, what is used of it, and its bytes.
+    pub fn quotas(&self) -> Vec<(String, u64, u64)> {
+        let (durable, memory) = (self.0.store.shares(), self.0.memory.shares());
+        let used = durable.0.into_iter().zip(memory.0).map(|(disk, memory)| disk + memory);
+        let quotas = self.0.settings.rules.quotas.iter();
+        quotas.zip(used).map(|(quota, used)| (quota.prefix.clone(), used, quota.bytes)).collect()
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.0.settings
     }
@@ -323,6 +345,11 @@ impl Engine {
     /// Why durable writes are refused, when they are.
     pub fn stopped(&self) -> Option<Arc<str>> {
         self.0.store.stopped()
+    }
+
+    /// Whether that is because the file is damaged: another start would not mend it.
+    pub fn is_damaged(&self) -> bool {
+        self.0.store.is_damaged()
     }
 
     /// Ends subscriptions, drains the writer, checkpoints and closes. Blocking, at most `deadline`.

@@ -8,9 +8,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::commit::Queue;
+use super::reservation::{Coming, Reservation};
+use crate::path::WorldPath;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Driver, NewBody, NewBytes, Object, PIECE, Refusal};
+use crate::store::{Driver, NewBody, NewBytes, Object, PIECE, Refusal, StoreError};
 
 /// A body for a durable world is kept in hand up to this many bytes, then staged.
 const IN_HAND: usize = 256 * 1024;
@@ -24,8 +26,10 @@ pub(super) enum Target {
         quota: u64,
     },
     Disk {
+        path: WorldPath,
         store: Arc<SqliteStore>,
         queue: Arc<Queue>,
+        reserved: Arc<Coming>,
     },
 }
 
@@ -44,6 +48,7 @@ pub struct Upload {
 struct Staged {
     object: Arc<Object>,
     at: u64,
+    room: Reservation,
     on_its_way: Option<oneshot::Receiver<Result<(), Refusal>>>,
 }
 
@@ -92,14 +97,16 @@ impl Upload {
     /// unless these are the last bytes, so that none but the last piece is short.
     async fn stage(&mut self, last: bool) -> Result<(), Refusal> {
         self.settle().await?;
-        let Target::Disk { store, queue } = &self.target else { return Ok(()) };
+        let Target::Disk { path, store, queue, reserved } = &self.target else { return Ok(()) };
         let rest = if last { 0 } else { self.held % PIECE };
         let (block, kept) = split_end(std::mem::take(&mut self.chunks), rest);
-        let staged = self.staged.get_or_insert_with(|| Staged {
-            object: store.new_object(),
-            at: 0,
-            on_its_way: None,
-        });
+        if self.staged.is_none() {
+            let room = Reservation::new(reserved, size_of(store, path).await?);
+            self.staged =
+                Some(Staged { object: store.new_object(), at: 0, room, on_its_way: None });
+        }
+        let Some(staged) = &mut self.staged else { return Ok(()) };
+        staged.room.grow(store, path, self.size)?;
         staged.on_its_way = Some(queue.stage(&staged.object, staged.at, block));
         staged.at += (self.held - rest) as u64;
         (self.chunks, self.held) = (kept, rest);
@@ -127,6 +134,17 @@ impl Drop for Upload {
             }
         }
     }
+}
+
+/// The size of the world as it is; nobody waits for a disk when it is known.
+async fn size_of(store: &Arc<SqliteStore>, path: &WorldPath) -> Result<u64, Refusal> {
+    if let Some(head) = store.cached(path) {
+        return Ok(head.map_or(0, |head| head.size));
+    }
+    let (store, path) = (store.clone(), path.clone());
+    let read = tokio::task::spawn_blocking(move || store.head(&path));
+    let head = read.await.map_err(|error| StoreError(error.to_string()))??;
+    Ok(head.map_or(0, |head| head.size))
 }
 
 /// Parts the last `rest` bytes from the others.

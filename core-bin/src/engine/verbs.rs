@@ -276,7 +276,9 @@ impl Engine {
 
     /// What was answered to this caller's key before.
     async fn answered(&self, caller: &Caller) -> Result<Option<Vec<Done>>, Refusal> {
-        let Some(key) = caller.key else { return Ok(None) };
+        let Some(key) = caller.key.filter(|key| self.0.store.has_answer(key)) else {
+            return Ok(None);
+        };
         self.blocking(move |inner| inner.store.answered(&key)).await
     }
 }

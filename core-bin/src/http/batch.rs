@@ -39,16 +39,13 @@ enum What {
     Check,
 }
 
-pub async fn answer(door: &Arc<Door>, parts: &Parts, body: Incoming) -> Result<Reply, Reply> {
-    let who = match door.admit(parts, Action::Batch) {
-        Ok(who) => who,
-        Err(reply) => return Err(take::discard(door, parts, body, reply)),
-    };
+pub async fn answer(door: &Arc<Door>, parts: &Parts, body: &mut Incoming) -> Result<Reply, Reply> {
+    let who = door.admit(parts, Action::Batch)?;
     let caller = key::caller(parts, &who)?;
     let settings = door.engine.settings();
     let (max, max_bytes) = (settings.max_group_worlds, settings.max_group_bytes);
     // Base64 and the members around a body take some room as well.
-    let text = take::whole(door, parts, body, max_bytes.saturating_mul(2)).await?;
+    let text = take::whole(door, body, max_bytes.saturating_mul(2)).await?;
     let lines = lines(&text)?;
     let size: u64 = lines.iter().map(|line| line.body.len() as u64).sum();
     if lines.len() > max || size > max_bytes {

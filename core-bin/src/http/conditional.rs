@@ -29,8 +29,8 @@ pub fn of_write(headers: &HeaderMap) -> Conditions {
     Conditions { if_match, if_none_match, unmodified_since, ..Conditions::default() }
 }
 
-/// Judges the conditions of a read in the order of §13.2.2.
-pub fn of_read(headers: &HeaderMap, head: &Head) -> Verdict {
+/// Judges the conditions of a read in the order of §13.2.2; `gzip` says how it would be sent.
+pub fn of_read(headers: &HeaderMap, head: &Head, gzip: bool) -> Verdict {
     let tag = tag_of(head);
     let modified = modified(head);
     if let Some(tags) = tags(headers, IF_MATCH) {
@@ -40,7 +40,9 @@ pub fn of_read(headers: &HeaderMap, head: &Head) -> Verdict {
     } else if date(headers, IF_UNMODIFIED_SINCE).is_some_and(|since| modified > since) {
         return Verdict::Failed("world was modified since If-Unmodified-Since");
     }
-    if let Some(tags) = tags(headers, IF_NONE_MATCH) {
+    // What the client holds is up to date if it is what would be sent, in the same coding.
+    let form = if gzip { Form::Gzip } else { Form::Plain };
+    if let Some(tags) = tags_in(headers, IF_NONE_MATCH, form) {
         if tags.any || tag.is_some_and(|tag| tags.matches_weakly(&tag)) {
             return Verdict::NotModified;
         }
@@ -65,7 +67,8 @@ pub fn ranges(headers: &HeaderMap, head: &Head) -> Ranges {
 /// Whether an `If-Range` names exactly this version: a strong tag or a date that cannot be weak.
 fn validates(text: &str, head: &Head) -> bool {
     if text.starts_with('"') {
-        let (strong, _) = list(text);
+        // Ranges are of the bytes as they are.
+        let (strong, _) = list(text, Form::Plain);
         return tag_of(head).is_some_and(|tag| strong == [tag]);
     }
     let Some(date) = parse_date(text) else { return false };
@@ -104,8 +107,25 @@ fn parse_date(text: &str) -> Option<i64> {
     i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
 }
 
-/// All lines of a tag list as one; a header without any text is as good as none.
+/// The end of a tag whose version was sent gzipped: other bytes, so another tag (§8.8.3).
+pub const GZIP: &str = "-gzip";
+
+/// Which forms of a version a tag may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Gzip,
+    /// The version, in whatever form its reader got it.
+    Any,
+}
+
+/// The versions that a list of tags names; a header without any text is as good as none.
 pub fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
+    tags_in(headers, name, Form::Any)
+}
+
+/// All lines of a tag list as one.
+fn tags_in(headers: &HeaderMap, name: HeaderName, form: Form) -> Option<Tags> {
     let mut lines = Vec::new();
     for value in headers.get_all(name) {
         lines.push(String::from_utf8_lossy(value.as_bytes()));
@@ -115,14 +135,14 @@ pub fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
         "" => None,
         "*" => Some(Tags { any: true, ..Tags::default() }),
         text => {
-            let (strong, weak) = list(text);
+            let (strong, weak) = list(text, form);
             Some(Tags { any: false, strong, weak })
         }
     }
 }
 
 /// The strong and weak tags of a list; what is none of ours, or malformed, matches nothing.
-fn list(text: &str) -> (Vec<Tag>, Vec<Tag>) {
+fn list(text: &str, form: Form) -> (Vec<Tag>, Vec<Tag>) {
     let (mut strong, mut weak) = (Vec::new(), Vec::new());
     let mut rest = text;
     loop {
@@ -140,7 +160,11 @@ fn list(text: &str) -> (Vec<Tag>, Vec<Tag>) {
             continue;
         };
         rest = tail;
-        if let Some(tag) = Tag::parse(opaque) {
+        let (opaque, wanted) = match opaque.strip_suffix(GZIP) {
+            Some(opaque) => (opaque, form != Form::Plain),
+            None => (opaque, form != Form::Gzip),
+        };
+        if let Some(tag) = Tag::parse(opaque).filter(|_| wanted) {
             if is_weak { weak.push(tag) } else { strong.push(tag) }
         }
     }
@@ -186,6 +210,16 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_names_a_version_in_one_form() {
+        let a = tag('a');
+        let version = Tag::parse(&a).unwrap();
+        let both = format!("\"{a}\", W/\"{a}-gzip\"");
+        assert_eq!(list(&both, Form::Any), (vec![version], vec![version]));
+        assert_eq!(list(&both, Form::Plain), (vec![version], vec![]));
+        assert_eq!(list(&both, Form::Gzip), (vec![], vec![version]));
+    }
+
+    #[test]
     fn dates_in_their_three_forms() {
         for text in [
             "Sun, 06 Nov 1994 08:49:37 GMT",
@@ -203,7 +237,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_list_panics(text in "[\"W/*, a-f0-9\\PC]{0,60}") {
-            let _ = (list(&text), parse_date(&text));
+            let _ = (list(&text, Form::Any), parse_date(&text));
         }
 
         #[test]

@@ -24,7 +24,9 @@ use crate::pattern::Pattern;
 /// Frames go out in pieces of about this many bytes: a client that stops reading holds few.
 const PIECE: usize = 16 * 1024;
 
-/// The newest event's number: where a client that has heard nothing yet may resume.
+/// The newest event's number when the stream began: where a client that has heard nothing yet may
+/// resume. It is told to whoever may listen, as the numbers of all their events are: without it a
+/// client with a scoped token would miss what happens between two connections.
 const NEWEST: HeaderName = HeaderName::from_static("x-last-event-id");
 
 /// As long as anything lasts; a sum with it overflows no clock.
@@ -53,8 +55,7 @@ pub fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Reply, R
     let who = door.admit(parts, Action::Listen)?;
     let wanted = Arc::new(Wanted { patterns, who });
     let subscription = door.engine.listen(wanted.clone(), last_event_id(&parts.headers));
-    // As with the number of a lag frame: a scoped token is not told how much others do.
-    let newest = wanted.who.scope.is_none().then(|| subscription.newest());
+    let newest = subscription.newest();
     let body = if parts.method == Method::HEAD {
         Body::fed(None).1
     } else {
@@ -71,9 +72,7 @@ pub fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Reply, R
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if let Some(newest) = newest {
-        headers.insert(NEWEST, HeaderValue::from(newest));
-    }
+    headers.insert(NEWEST, HeaderValue::from(newest));
     Ok(reply)
 }
 

@@ -153,11 +153,15 @@ fn usage(out: &mut String, engine: &Engine) {
     single(out, "elastik_worlds", "gauge", "Worlds, without the ledger.", worlds);
     let writable = u8::from(engine.stopped().is_none());
     single(out, "elastik_writable", "gauge", "Whether durable writes are taken.", writable);
+    let damaged = u8::from(engine.is_damaged());
+    single(out, "elastik_damaged", "gauge", "Whether a page of the file does not hold.", damaged);
 }
 
-/// Says only that somebody is there; needs no token.
-pub fn health() -> Reply {
-    reply::text(StatusCode::OK, "ok\n")
+/// Says that somebody is there, and whether all is well; needs no token. A restart would not mend
+/// what is told here, so it is 200 in any case.
+pub fn health(door: &Door) -> Reply {
+    let well = door.engine.stopped().is_none();
+    reply::text(StatusCode::OK, if well { "ok\n" } else { "ok, but durable writes stopped\n" })
 }
 
 /// Whether durable writes can be expected to succeed; 503 with the reason otherwise.

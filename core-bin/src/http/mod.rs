@@ -6,6 +6,8 @@
 mod audit;
 mod batch;
 mod body;
+mod coding;
+mod compress;
 mod conditional;
 mod cors;
 mod events;
@@ -68,6 +70,8 @@ pub struct Door {
     origins: Origins,
     /// For pages that bring no policy of their own.
     page_policy: Option<HeaderValue>,
+    /// None: every answer is sent as it is.
+    compressor: Option<compress::Compressor>,
     body_timeout: Option<Duration>,
     heartbeat: Duration,
     max_listeners: usize,
@@ -92,6 +96,7 @@ pub struct Options {
     pub cors_origins: Vec<String>,
     /// Empty is none.
     pub content_security_policy: String,
+    pub compress: bool,
     pub body_timeout: Option<Duration>,
     pub heartbeat: Duration,
     pub max_listen_connections: usize,
@@ -111,6 +116,7 @@ impl Door {
             page_policy: HeaderValue::from_str(&options.content_security_policy)
                 .ok()
                 .filter(|policy| !policy.is_empty()),
+            compressor: options.compress.then(compress::Compressor::default),
             body_timeout: options.body_timeout,
             heartbeat: options.heartbeat,
             max_listeners,
@@ -161,13 +167,17 @@ impl Door {
 async fn answer(door: &Arc<Door>, peer: Option<SocketAddr>, request: Request<Incoming>) -> Reply {
     let started = Instant::now();
     let id = door.requests.fetch_add(1, Ordering::Relaxed) + 1;
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let line = door.log.as_ref().map(|log| log.begin(id, peer, &parts, &door.identify(&parts)));
     let granted = door.origins.grant(&parts.headers);
     let method = meter::index(&parts.method);
-    let mut reply = match dispatch(door, &parts, body).await {
+    let mut reply = match dispatch(door, &parts, &mut body).await {
         Ok(reply) | Err(reply) => reply,
     };
+    take::discard(door, &parts.headers, body);
+    if let Some(compressor) = &door.compressor {
+        compressor.page(&parts, &mut reply);
+    }
     let elapsed = started.elapsed();
     reply::finish(&mut reply, id, elapsed);
     cors::mark(&mut reply, &door.origins, granted);
@@ -179,7 +189,7 @@ async fn answer(door: &Arc<Door>, peer: Option<SocketAddr>, request: Request<Inc
 }
 
 /// Finds the route and the verb; an `Err` is an answer too, reached early.
-async fn dispatch(door: &Arc<Door>, parts: &Parts, body: Incoming) -> Result<Reply, Reply> {
+async fn dispatch(door: &Arc<Door>, parts: &Parts, body: &mut Incoming) -> Result<Reply, Reply> {
     let route = Route::of(parts.uri.path());
     let allow = route.allow();
     if parts.method == Method::OPTIONS {

@@ -24,18 +24,13 @@ pub async fn answer(
     door: &Arc<Door>,
     parts: &Parts,
     path: WorldPath,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Reply, Reply> {
-    let who = match door.admit(parts, Action::Write(&path)) {
-        Ok(who) => who,
-        Err(reply) => return Err(take::discard(door, parts, body, reply)),
-    };
-    let Some(read) = kind(parts) else {
-        return Err(take::discard(door, parts, body, unsupported()));
-    };
+    let who = door.admit(parts, Action::Write(&path))?;
+    let read = kind(parts).ok_or_else(unsupported)?;
     let caller = key::caller(parts, &who)?;
     let max = door.engine.settings().max_world_bytes;
-    let text = take::whole(door, parts, body, max).await?;
+    let text = take::whole(door, body, max).await?;
     let refused = |refusal| reply::refused(&refusal);
     let patch = read(&text).map_err(refused)?;
     let conditions = conditional::of_write(&parts.headers);

@@ -19,15 +19,21 @@ enum Piece {
 }
 
 pub fn whole(door: &Door, head: &Arc<Head>, bodiless: bool) -> Reply {
-    let body = world_body(door, head, (0, head.size), bodiless);
-    sized(StatusCode::OK, body, head.size, bodiless)
+    let mut reply = reply::with(StatusCode::OK, Body::empty());
+    if bodiless {
+        // A HEAD tells the length that hyper cannot see.
+        reply.headers_mut().insert(CONTENT_LENGTH, head.size.into());
+    } else {
+        *reply.body_mut() = world_body(door, head, (0, head.size));
+    }
+    reply
 }
 
 /// 206 with one range, or with several.
-pub fn partial(door: &Door, head: &Arc<Head>, parts: &[(u64, u64)], bodiless: bool) -> Reply {
-    let &[(from, to)] = parts else { return several(door, head, parts, bodiless) };
-    let body = world_body(door, head, (from, to), bodiless);
-    let mut reply = sized(StatusCode::PARTIAL_CONTENT, body, to - from, bodiless);
+pub fn partial(door: &Door, head: &Arc<Head>, parts: &[(u64, u64)]) -> Reply {
+    let &[(from, to)] = parts else { return several(door, head, parts) };
+    let body = world_body(door, head, (from, to));
+    let mut reply = reply::with(StatusCode::PARTIAL_CONTENT, body);
     reply.headers_mut().insert(CONTENT_RANGE, ascii(&content_range(from, to, head.size)));
     reply
 }
@@ -39,7 +45,7 @@ pub fn unsatisfiable(size: u64) -> Reply {
     reply
 }
 
-fn several(door: &Door, head: &Arc<Head>, parts: &[(u64, u64)], bodiless: bool) -> Reply {
+fn several(door: &Door, head: &Arc<Head>, parts: &[(u64, u64)]) -> Reply {
     let mut random = [0; 12];
     if getrandom::fill(&mut random).is_err() {
         return reply::unavailable("no random numbers for a boundary");
@@ -60,19 +66,9 @@ fn several(door: &Door, head: &Arc<Head>, parts: &[(u64, u64)], bodiless: bool) 
     let closing = format!("\r\n--{boundary}--\r\n");
     length += closing.len() as u64;
     pieces.push(Piece::Bytes(closing.into()));
-    let body = if bodiless { Body::empty() } else { fed(door, head, pieces, length) };
-    let mut reply = sized(StatusCode::PARTIAL_CONTENT, body, length, bodiless);
+    let mut reply = reply::with(StatusCode::PARTIAL_CONTENT, fed(door, head, pieces, length));
     let content_type = format!("multipart/byteranges; boundary={boundary}");
     reply.headers_mut().insert(CONTENT_TYPE, ascii(&content_type));
-    reply
-}
-
-/// A HEAD tells the length that hyper cannot see.
-fn sized(status: StatusCode, body: Body, length: u64, bodiless: bool) -> Reply {
-    let mut reply = reply::with(status, body);
-    if bodiless {
-        reply.headers_mut().insert(CONTENT_LENGTH, length.into());
-    }
     reply
 }
 
@@ -85,8 +81,8 @@ fn ascii(text: &str) -> HeaderValue {
 }
 
 /// `from..to` of the version that `head` names: at once if it is in memory, else as it is taken.
-fn world_body(door: &Door, head: &Arc<Head>, (from, to): (u64, u64), bodiless: bool) -> Body {
-    if bodiless || from == to {
+fn world_body(door: &Door, head: &Arc<Head>, (from, to): (u64, u64)) -> Body {
+    if from == to {
         return Body::empty();
     }
     let mut reader = door.engine.read(head, from, to);

@@ -9,7 +9,6 @@ use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue};
-use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Door;
@@ -23,40 +22,28 @@ const LINGER: Duration = Duration::from_secs(10);
 const LINGER_SILENCE: Duration = Duration::from_secs(1);
 
 /// The whole body, staged; refused as early as can be.
-pub async fn take(
-    door: &Arc<Door>,
-    parts: &Parts,
-    path: &WorldPath,
-    mut body: Incoming,
-) -> Result<NewBody, Reply> {
+pub async fn take(door: &Door, path: &WorldPath, body: &mut Incoming) -> Result<NewBody, Reply> {
     let declared = body.size_hint().exact();
     let max = door.engine.settings().max_world_bytes;
     if declared.is_some_and(|length| length > max) {
-        return Err(discard(door, parts, body, reply::payload_too_large(max)));
+        return Err(reply::payload_too_large(max));
     }
     let mut upload = door.engine.upload(path);
-    while let Some(bytes) = next(door, &mut body).await? {
-        if let Err(refusal) = upload.push(bytes).await {
-            return Err(discard(door, parts, body, reply::refused(&refusal)));
-        }
+    while let Some(bytes) = next(door, body).await? {
+        upload.push(bytes).await.map_err(|refusal| reply::refused(&refusal))?;
     }
     upload.finish().await.map_err(|refusal| reply::refused(&refusal))
 }
 
 /// The whole body in memory, for verbs that have to look into it.
-pub async fn whole(
-    door: &Arc<Door>,
-    parts: &Parts,
-    mut body: Incoming,
-    max: u64,
-) -> Result<Bytes, Reply> {
+pub async fn whole(door: &Door, body: &mut Incoming, max: u64) -> Result<Bytes, Reply> {
     if body.size_hint().exact().is_some_and(|length| length > max) {
-        return Err(discard(door, parts, body, reply::payload_too_large(max)));
+        return Err(reply::payload_too_large(max));
     }
     let mut all = BytesMut::new();
-    while let Some(bytes) = next(door, &mut body).await? {
+    while let Some(bytes) = next(door, body).await? {
         if (all.len() + bytes.len()) as u64 > max {
-            return Err(discard(door, parts, body, reply::payload_too_large(max)));
+            return Err(reply::payload_too_large(max));
         }
         all.extend_from_slice(&bytes);
     }
@@ -77,11 +64,11 @@ async fn next(door: &Door, body: &mut Incoming) -> Result<Option<Bytes>, Reply> 
     }
 }
 
-/// Answers at once and reads the rest of the body beside, for a while, into nothing.
-pub fn discard(door: &Arc<Door>, parts: &Parts, mut body: Incoming, reply: Reply) -> Reply {
+/// What was not read of a body that has its answer is read beside, for a while, into nothing.
+pub fn discard(door: &Arc<Door>, headers: &HeaderMap, mut body: Incoming) {
     // Who waits for `100 Continue` has sent nothing; polling the body would ask for it.
-    if body.is_end_stream() || waits_for_continue(&parts.headers) {
-        return reply;
+    if body.is_end_stream() || waits_for_continue(headers) {
+        return;
     }
     let door = door.clone();
     tokio::spawn(async move {
@@ -93,7 +80,6 @@ pub fn discard(door: &Arc<Door>, parts: &Parts, mut body: Incoming, reply: Reply
             () = door.stopped() => {}
         }
     });
-    reply
 }
 
 fn waits_for_continue(headers: &HeaderMap) -> bool {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hyper::StatusCode;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 
 use super::reply::{self, Reply};
@@ -67,13 +67,21 @@ pub async fn answer(door: &Arc<Door>, parts: &Parts, encoded: &str) -> Result<Re
     };
     door.verifier.run(&door.engine, &path, &cell).await;
     match cell.get() {
-        Some(Ok(Some(verdict))) => Ok(told(verdict)),
+        Some(Ok(Some(verdict))) => Ok(as_head(told(verdict), &parts.method)),
         Some(Ok(None)) => Err(reply::not_found()),
         _ => Err(reply::text(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal error: audit verify storage failure\n",
         )),
     }
+}
+
+/// hyper leaves the length out of the answer to a HEAD when it is 0; a GET has it.
+fn as_head(mut reply: Reply, method: &Method) -> Reply {
+    if method == Method::HEAD && reply.status() != StatusCode::NO_CONTENT {
+        reply.headers_mut().insert(CONTENT_LENGTH, 0.into());
+    }
+    reply
 }
 
 /// core.md §5: the verdict is in the status and the headers.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_RANGES, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    LAST_MODIFIED, LINK, LOCATION,
+    LAST_MODIFIED, LINK, LOCATION, VARY,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
+use super::compress::Coding;
 use super::range::Ranges;
 use super::reply::{self, Reply};
 use super::{Door, conditional, headers, key, patch, route, send, take, transfer};
@@ -24,7 +25,7 @@ pub async fn answer(
     door: &Arc<Door>,
     parts: &Parts,
     encoded: &str,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Reply, Reply> {
     let path = route::world(encoded).map_err(reply::bad_path)?;
     match parts.method {
@@ -49,21 +50,25 @@ async fn read(door: &Arc<Door>, parts: &Parts, path: WorldPath) -> Result<Reply,
 
 /// One version of a world, as GET and HEAD show it.
 pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Reply, Reply> {
-    match conditional::of_read(&parts.headers, head) {
+    let compressor = door.compressor.as_ref();
+    let coding = compressor.map_or(Coding::Fixed, |compressor| compressor.of_world(parts, head));
+    match conditional::of_read(&parts.headers, head, coding == Coding::Gzip) {
         conditional::Verdict::Failed(why) => return Err(reply::precondition_failed(why)),
         conditional::Verdict::NotModified => {
             let mut reply = reply::empty(StatusCode::NOT_MODIFIED);
             describe(door, reply.headers_mut(), head);
+            told(reply.headers_mut(), head, coding);
             return Ok(reply);
         }
         conditional::Verdict::Proceed => {}
     }
     let bodiless = parts.method == Method::HEAD;
-    let ranges = conditional::ranges(&parts.headers, head);
+    // A Range is defined for GET only (RFC 9110 §14.2).
+    let ranges = if bodiless { Ranges::Whole } else { conditional::ranges(&parts.headers, head) };
     let mut reply = match &ranges {
         Ranges::Unsatisfiable => return Err(send::unsatisfiable(head.size)),
         Ranges::Whole => send::whole(door, head, bodiless),
-        Ranges::Parts(parts) => send::partial(door, head, parts, bodiless),
+        Ranges::Parts(parts) => send::partial(door, head, parts),
     };
     let content_type = reply.headers_mut().remove(CONTENT_TYPE);
     describe(door, reply.headers_mut(), head);
@@ -71,7 +76,21 @@ pub fn represent(door: &Arc<Door>, parts: &Parts, head: &Arc<Head>) -> Result<Re
     if matches!(&ranges, Ranges::Parts(parts) if parts.len() > 1) {
         content_type.map(|value| reply.headers_mut().insert(CONTENT_TYPE, value));
     }
+    if let Some(compressor) = compressor {
+        let coding = compressor.send(coding, &parts.method, &mut reply);
+        told(reply.headers_mut(), head, coding);
+    }
     Ok(reply)
+}
+
+/// The answer depends on what the client accepts, and two codings never share a tag.
+fn told(headers: &mut HeaderMap, head: &Head, coding: Coding) {
+    if coding != Coding::Fixed {
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    if coding == Coding::Gzip {
+        headers.insert(ETAG, value(&format!("\"{}{}\"", head.tag, conditional::GZIP)));
+    }
 }
 
 /// What is told of a world besides its bytes.
@@ -120,22 +139,19 @@ async fn write(
     door: &Arc<Door>,
     parts: &Parts,
     path: WorldPath,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Reply, Reply> {
-    let who = match door.admit(parts, Action::Write(&path)) {
-        Ok(who) => who,
-        Err(reply) => return Err(take::discard(door, parts, body, reply)),
-    };
+    let who = door.admit(parts, Action::Write(&path))?;
     let caller = key::caller(parts, &who)?;
     lifetime(&parts.headers)?;
     let mut conditions = conditional::of_write(&parts.headers);
     let verb = if parts.method == Method::PUT {
-        let body = take::take(door, parts, &path, body).await?;
+        let body = take::take(door, &path, body).await?;
         let content_type = headers::content_type(&parts.headers).into();
         Verb::Put { body, content_type, headers: door.policy.kept(&parts.headers) }
     } else {
         conditions.offset = offset(&parts.headers)?;
-        Verb::Append { body: take::take(door, parts, &path, body).await? }
+        Verb::Append { body: take::take(door, &path, body).await? }
     };
     let done = commit(door, caller, path.clone(), verb, conditions).await?;
     let replaced = StatusCode::OK;

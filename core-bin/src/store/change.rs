@@ -179,6 +179,7 @@ pub enum Refusal {
     StorageFull {
         used: u64,
         quota: u64,
+        /// Bytes beyond the quota.
         needed: u64,
     },
     DiskFull,

@@ -1,5 +1,6 @@
 //! Decides whether an op may take place: pure, shared by every driver.
 
+use super::quota::full;
 use super::{Head, Op, Refusal, Verb};
 
 /// The sizes a write is held against, in bytes.
@@ -72,24 +73,30 @@ fn fault(op: &Op, head: &Head) -> Result<(), Refusal> {
 }
 
 fn size(op: &Op, current: Option<&Head>, used: u64, limits: &Limits) -> Result<(), Refusal> {
-    let old = current.map_or(0, |head| head.size);
-    let new = match &op.verb {
-        Verb::Put { body, .. } => body.size,
-        Verb::Append { body } => old + body.size,
-        Verb::Delete | Verb::Purge | Verb::Bury { .. } | Verb::Guard => return Ok(()),
-    };
+    let Some((old, new)) = sizes(op, current) else { return Ok(()) };
     if new > limits.max_world {
         return Err(Refusal::TooLarge { max: limits.max_world });
     }
-    // What does not grow always fits, so that a full store can be tidied up.
-    let Some(quota) = limits.quota.filter(|_| new > old) else { return Ok(()) };
-    if used - old.min(used) + new <= quota {
-        return Ok(());
+    let after = used - old.min(used) + new;
+    match limits.quota {
+        Some(quota) if new > old && after > quota => Err(full(used, quota, after, limits.memory)),
+        _ => Ok(()),
     }
-    if limits.memory {
-        return Err(Refusal::MemoryFull { quota });
+}
+
+/// The body's size before and after the op, when it leaves one.
+fn sizes(op: &Op, current: Option<&Head>) -> Option<(u64, u64)> {
+    let old = current.map_or(0, |head| head.size);
+    match &op.verb {
+        Verb::Put { body, .. } => Some((old, body.size)),
+        Verb::Append { body } => Some((old, old + body.size)),
+        Verb::Delete | Verb::Purge | Verb::Bury { .. } | Verb::Guard => None,
     }
-    Err(Refusal::StorageFull { used, quota, needed: new - old })
+}
+
+/// The same, when it grows: what does not always fits, so that a full store can be tidied up.
+pub fn grows(op: &Op, current: Option<&Head>) -> Option<(u64, u64)> {
+    sizes(op, current).filter(|(old, new)| new > old)
 }
 
 fn seconds(head: &Head) -> i64 {

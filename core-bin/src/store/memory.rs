@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
 use super::judge::{Limits, judge};
+use super::quota::{Quotas, Shares};
 use super::rules::Rules;
 use super::{
     Batch, Body, Conditions, Done, Driver, Entry, Event, Fate, Head, Kind, Link, NewBody, NewBytes,
@@ -26,6 +27,9 @@ pub struct MemoryStore {
 struct Worlds {
     heads: BTreeMap<WorldPath, Arc<Head>>,
     bytes: u64,
+    quotas: Quotas,
+    /// What is used of them.
+    shares: Shares,
     /// Paths that a write over memory and disk holds; other writes to them wait for the writer.
     locked: HashSet<WorldPath>,
     /// Worlds with a lifetime, by its end.
@@ -38,12 +42,20 @@ pub struct Plan {
     pub done: Vec<Done>,
     pub events: Vec<(u64, Option<Event>)>,
     bytes: u64,
+    shares: Shares,
 }
 
 impl MemoryStore {
     pub fn new(max_world: u64, quota: u64, rules: Rules) -> Self {
         let limits = Limits { max_world, quota: Some(quota), memory: true };
-        Self { worlds: RwLock::default(), limits, rules }
+        let (quotas, shares) = (rules.quotas.clone(), rules.quotas.unused());
+        let worlds = RwLock::new(Worlds { quotas, shares, ..Worlds::default() });
+        Self { worlds, limits, rules }
+    }
+
+    /// What is used of each quota.
+    pub fn shares(&self) -> Shares {
+        self.read_lock().shares.clone()
     }
 
     /// Removes worlds whose time has come, at most `limit`; their events, numbered.
@@ -124,18 +136,20 @@ impl Worlds {
     }
 
     fn set(&mut self, path: WorldPath, head: Option<Arc<Head>>) {
-        self.bytes += head.as_ref().map_or(0, |head| head.size);
+        let new = head.as_ref().map_or(0, |head| head.size);
+        let old = self.heads.get(&path).map_or(0, |head| head.size);
+        self.bytes = self.bytes + new - old;
+        self.quotas.count(&mut self.shares, &path, old, new);
         if let Some(end) = self.heads.get(&path).and_then(|old| old.expires_us) {
             self.expiring.remove(&(end, path.clone()));
         }
         if let Some(end) = head.as_ref().and_then(|head| head.expires_us) {
             self.expiring.insert((end, path.clone()));
         }
-        let old = match head {
+        match head {
             Some(head) => self.heads.insert(path, head),
             None => self.heads.remove(&path),
         };
-        self.bytes -= old.map_or(0, |old| old.size);
     }
 }
 
@@ -158,8 +172,13 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn plan(&self, ops: &[&Op]) -> Result<Plan, Refused> {
-        let mut plan =
-            Plan { heads: HashMap::new(), done: vec![], events: vec![], bytes: self.worlds.bytes };
+        let mut plan = Plan {
+            heads: HashMap::new(),
+            done: vec![],
+            events: vec![],
+            bytes: self.worlds.bytes,
+            shares: self.worlds.shares.clone(),
+        };
         for op in ops {
             if let Err(why) = self.step(&mut plan, op) {
                 let gaps = plan.events.iter().map(|(seq, _)| *seq).collect();
@@ -184,6 +203,7 @@ impl Planner<'_> {
             self.expire(plan, op, &expired)?;
         }
         judge(op, current.as_deref(), plan.bytes, self.limits)?;
+        self.rules.quotas.judge(op, current.as_deref(), &plan.shares, true)?;
         match (&op.verb, current) {
             (Verb::Put { body, content_type, headers }, current) => {
                 let chunks = merged(vec![], &body.bytes);
@@ -216,7 +236,9 @@ impl Planner<'_> {
     ) -> Result<(), Refusal> {
         let seq = self.numbers.take().ok_or(Refusal::Overloaded)?;
         let head = Arc::new(Head { seq, modified_us: self.now_us, ..head });
-        plan.bytes = plan.bytes - old.as_ref().map_or(0, |old| old.size) + head.size;
+        let before = old.as_ref().map_or(0, |old| old.size);
+        plan.bytes = plan.bytes - before + head.size;
+        self.rules.quotas.count(&mut plan.shares, &op.path, before, head.size);
         plan.events.push((seq, Some(event(op, &head, old.is_none()))));
         plan.heads.insert(op.path.clone(), Some(head.clone()));
         plan.done.push(Done { created: old.is_none(), seq, tag: Some(head.tag) });
@@ -229,6 +251,7 @@ impl Planner<'_> {
         let gone = Op { link: Some(Link::Expired), ..op.clone() };
         plan.events.push((seq, Some(Event::delete(seq, &gone, self.now_us))));
         plan.bytes -= old.size;
+        self.rules.quotas.count(&mut plan.shares, &op.path, old.size, 0);
         Ok(())
     }
 
@@ -239,6 +262,7 @@ impl Planner<'_> {
             plan.events.push((seq, Some(Event::delete(seq, op, self.now_us))));
         }
         plan.bytes -= old.size;
+        self.rules.quotas.count(&mut plan.shares, &op.path, old.size, 0);
         plan.heads.insert(op.path.clone(), None);
         plan.done.push(Done { created: false, seq, tag: None });
         Ok(())

@@ -4,6 +4,7 @@ pub mod change;
 pub mod judge;
 pub mod memory;
 pub mod numbers;
+pub mod quota;
 pub mod rules;
 pub mod sqlite;
 pub mod v8;

@@ -23,7 +23,13 @@ impl Numbers {
 
     /// The next number; none when the mark on disk has to move first.
     pub fn take(&self) -> Option<u64> {
-        let step = |next| (next <= self.mark.load(SeqCst)).then_some(next + 1);
+        self.take_below(self.mark.load(SeqCst))
+    }
+
+    /// The next number, for a transaction that writes down `mark` itself: nobody hears of the
+    /// number unless that is committed.
+    pub fn take_below(&self, mark: u64) -> Option<u64> {
+        let step = |next| (next <= mark.max(self.mark.load(SeqCst))).then_some(next + 1);
         self.next.fetch_update(SeqCst, SeqCst, step).ok()
     }
 

@@ -1,5 +1,6 @@
-//! What is kept of old bodies, and how long worlds live, by pattern.
+//! What is kept of old bodies, how long worlds live, and what they may take, by pattern.
 
+use super::quota::Quotas;
 use crate::path::WorldPath;
 use crate::pattern::Pattern;
 
@@ -13,11 +14,16 @@ const SECOND_US: i64 = 1_000_000;
 pub struct Rules {
     history: Vec<(Pattern, Limit)>,
     lifetime: Vec<(Pattern, i64)>,
+    pub quotas: Quotas,
+    /// What all kept versions may take, in bytes.
+    pub max_history: Option<u64>,
+    /// How many rows of the log are kept.
+    pub max_log: Option<u64>,
 }
 
 /// One bound on what is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Limit {
+pub(super) enum Limit {
     Versions(u64),
     AgeUs(i64),
     Bytes(u64),
@@ -47,6 +53,11 @@ impl Rules {
             }
         }
         Ok(rules)
+    }
+
+    /// The same rules, and quotas from `PREFIX*=LIMIT,…`.
+    pub fn with_quotas(self, text: &str) -> Result<Self, String> {
+        Ok(Self { quotas: Quotas::parse(text)?, ..self })
     }
 
     /// What is kept of this world's old bodies; none when nothing is.
@@ -85,7 +96,7 @@ fn least<T: Ord + Copy>(old: Option<T>, new: T) -> Option<T> {
     Some(old.map_or(new, |old| old.min(new)))
 }
 
-fn pairs(text: &str) -> Result<Vec<(Pattern, &str)>, String> {
+pub(super) fn pairs(text: &str) -> Result<Vec<(Pattern, &str)>, String> {
     let rules = text.split(',').map(str::trim).filter(|rule| !rule.is_empty());
     rules
         .map(|rule| {
@@ -99,7 +110,7 @@ fn pairs(text: &str) -> Result<Vec<(Pattern, &str)>, String> {
 }
 
 impl Limit {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, unit) = text.split_at(at);
         let wrong = || format!("{text:?} is not a limit such as 20, 30d or 10MiB");

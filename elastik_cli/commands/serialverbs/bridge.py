@@ -3,13 +3,16 @@
 import click
 
 from elastik_cli import serial_options as serial
+from elastik_cli.completion import PORT
 from elastik_cli.lazy import Verb
 from elastik_cli.options import DURATION
 
 
 @click.command("bridge", cls=Verb)
 @click.argument("boards", nargs=-1, metavar="[BOARD...]")
-@click.option("--device", multiple=True, metavar="PORT", help="A port, VID:PID or by-id:GLOB.")
+@click.option(
+    "--device", multiple=True, type=PORT, metavar="PORT", help="A port, VID:PID or by-id:GLOB."
+)
 @click.option("--id", "name", metavar="NAME", help="What the (only) board is called.")
 @click.option("--all", "every", is_flag=True, help="Every USB serial port, also later ones.")
 @click.option("--include", multiple=True, metavar="GLOB", help="With --all: only such ports.")

@@ -20,7 +20,7 @@ def command(session, device, path, **wish):
     Examples:
       elastik serial delete kitchen log
     """
-    from elastik_cli.serialio.messages import code_text
+    from elastik.coap.messages import code_text
 
     answer = serial.exchange(session, device, "DELETE", path, wish)
     session.say(f"{path}: {code_text(answer.code)}")

@@ -18,7 +18,7 @@ def command(session, device, **wish):
       elastik serial discover /dev/ttyACM0
       elastik serial discover kitchen --json | jq -r .path
     """
-    from elastik_cli.serialio.linkformat import show
+    from elastik_cli.linkrows import show
 
     answer = serial.exchange(session, device, "GET", ".well-known/core", wish)
     show(session.out, answer.payload)

@@ -22,7 +22,7 @@ def command(session, device, path, file, text, **wish):
     Examples:
       elastik serial post kitchen display --text hello
     """
-    from elastik_cli.serialio.messages import code_text
+    from elastik.coap.messages import code_text
 
     body = serial.body_of(session, file, text)
     answer = serial.exchange(session, device, "POST", path, wish, body)

@@ -23,7 +23,7 @@ def command(session, device, path, file, text, **wish):
       elastik serial put kitchen led --text 1
       elastik serial put /dev/ttyUSB0 config config.cbor --format application/cbor
     """
-    from elastik_cli.serialio.messages import code_text
+    from elastik.coap.messages import code_text
 
     body = serial.body_of(session, file, text)
     answer = serial.exchange(session, device, "PUT", path, wish, body)

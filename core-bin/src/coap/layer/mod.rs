@@ -158,7 +158,10 @@ impl Layer {
             Some(State::Pending | State::Answered(None)) => return None,
         }
         let ticket = Ticket { peer, kind, token, mid, key };
-        if let Some(reply) = self.refusal(peer) {
+        if let Some(mut reply) = self.refusal(peer) {
+            if reply.longest() > super::AMPLIFICATION * datagram.len() {
+                (reply.format, reply.payload) = (None, Bytes::new());
+            }
             // Nothing is remembered of it: the same datagram may have better luck later.
             let bytes = match kind {
                 Kind::Confirmable => reply.encode(Kind::Acknowledgement, mid, token),
@@ -204,6 +207,9 @@ impl Layer {
     /// Answers a request; without a reply the client hears no more than that it arrived.
     pub fn answer(&mut self, now: Instant, ticket: &Ticket, reply: Option<&Reply>, out: &mut Out) {
         let &Ticket { peer, kind, token, mid, key } = ticket;
+        if reply.is_some_and(|reply| reply.code.class() == 4) {
+            self.seen.refused(&key, now);
+        }
         if kind != Kind::Confirmable {
             self.seen.set(&key, State::Answered(None));
             if let Some(reply) = reply {

@@ -97,6 +97,21 @@ impl Seen {
         self.sweep(safe, now);
     }
 
+    /// The request that was entered last changed nothing: who may not write pushes out no writes.
+    pub fn refused(&mut self, key: &Key, now: Instant) {
+        let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.safe) else { return };
+        if self.unsafe_.order.back() != Some(key) {
+            return;
+        }
+        self.unsafe_.order.pop_back();
+        entry.safe = true;
+        let bytes = size(&entry.state);
+        self.unsafe_.bytes -= bytes;
+        self.safe.bytes += bytes;
+        self.safe.order.push_back(*key);
+        self.sweep(true, now);
+    }
+
     pub fn set(&mut self, key: &Key, state: State) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let (before, after) = (size(&entry.state), size(&state));

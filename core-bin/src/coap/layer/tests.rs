@@ -291,6 +291,42 @@ fn what_is_remembered_is_bounded() {
     assert_eq!((bench.layer.seen.len(), bench.layer.seen.bytes()), (0, 0));
 }
 
+#[test]
+fn requests_that_were_refused_push_out_no_writes() {
+    let room = Room { reads: 10, writes: 20, bytes: 4000 };
+    let mut bench = Bench::new(Timing::default(), Limits { room, ..Limits::default() });
+    let post = message(Kind::Confirmable, Code::POST, 0, b"mine");
+    let ticket = bench.receive(&post).unwrap();
+    bench.answer(&ticket);
+    let first = bench.out.pop_front().unwrap();
+    for n in 0..500u32 {
+        let datagram = message(Kind::Confirmable, Code::PUT, n as u16, &n.to_be_bytes());
+        let ticket = bench.receive_from(2, &datagram).unwrap();
+        let refusal = Reply::error(Code::UNAUTHORIZED, "unauthorized\n");
+        bench.layer.answer(bench.now, &ticket, Some(&refusal), &mut bench.out);
+        bench.sent();
+        assert!(bench.layer.seen.len() <= 12, "{}", bench.layer.seen.len());
+    }
+    assert!(bench.receive(&post).is_none());
+    assert_eq!(bench.out.pop_front().unwrap(), first);
+    bench.now += 300 * SECOND;
+    bench.layer.tidy(bench.now, |_| false);
+    assert_eq!((bench.layer.seen.len(), bench.layer.seen.bytes()), (0, 0));
+}
+
+#[test]
+fn a_refusal_for_want_of_room_is_no_longer_than_it_may_be() {
+    let limits = Limits { in_flight: 0, ..Limits::default() };
+    let mut bench = Bench::new(Timing::default(), limits);
+    for length in [0, 4, 100] {
+        let request = message(Kind::Confirmable, Code::GET, 1, &vec![b'x'; length]);
+        assert!(bench.receive(&request).is_none());
+        let (_, answer) = bench.out.pop_front().unwrap();
+        assert!(answer.len() <= 3 * request.len(), "{} for {}", answer.len(), request.len());
+        assert_eq!(Message::decode(&answer).unwrap().payload.is_empty(), length < 100);
+    }
+}
+
 proptest! {
     #[test]
     fn no_datagram_panics_and_none_answers_an_acknowledgement_or_a_reset(

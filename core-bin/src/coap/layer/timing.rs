@@ -39,6 +39,11 @@ impl Timing {
         self.ack_timeout / 2
     }
 
+    /// DEFAULT_LEISURE, which follows the pace of the rest: within it a group is answered (§8.2).
+    pub fn leisure(&self) -> Duration {
+        self.ack_timeout * 5 / 2
+    }
+
     /// MAX_TRANSMIT_SPAN
     fn span(&self) -> Duration {
         self.ack_timeout.mul_f64(f64::from((1u32 << self.max_retransmit) - 1) * self.random_factor)

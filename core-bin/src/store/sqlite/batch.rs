@@ -7,10 +7,11 @@ use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
+use super::answers::Known;
 use super::events::Draft;
 use super::objects::{self, Objects};
-use super::rows;
 use super::schema::StoreRow;
+use super::{bounds, rows};
 use crate::audit::keys::AuditKey;
 use crate::audit::log::LogKind;
 use crate::path::WorldPath;
@@ -18,7 +19,7 @@ use crate::store::judge::{Limits, judge};
 use crate::store::rules::Rules;
 use crate::store::{
     Body, Conditions, Done, Event, Hash, Head, Headers, INLINE_MAX, Kind, Link, NewBody, NewBytes,
-    Numbers, Op, Refusal, Row, Tag, Verb, Write,
+    Numbers, Op, OpKey, Refusal, Row, Tag, Verb, Write,
 };
 
 /// Kinds of things that wait to be freed, as the trash table has them.
@@ -63,8 +64,15 @@ pub struct Transaction<'a> {
     pub row: StoreRow,
     /// Worlds as they will be; none where one is gone.
     pub heads: HashMap<WorldPath, Option<Arc<Head>>>,
+    /// Rows that were added to the log.
+    pub logged: u64,
     /// Every number taken, with its event.
     pub taken: Vec<(u64, Option<Event>)>,
+    pub known: &'a Known,
+    /// Where the outcomes of this transaction's keyed writes lie.
+    pub keyed: HashMap<OpKey, i64>,
+    /// Whether something was thrown away, to be freed later.
+    pub litter: bool,
     /// Whether a world is known without asking the database.
     pub cached: &'a dyn Fn(&WorldPath) -> Option<Arc<Head>>,
 }
@@ -75,6 +83,7 @@ impl Transaction<'_> {
         if let Some(done) = self.answered(write)? {
             return Ok(done);
         }
+        let logged = self.logged;
         let kept = (write.ops.len() > 1).then(|| (self.row.clone(), self.heads.clone()));
         if kept.is_some() {
             self.db.execute_batch("SAVEPOINT w")?;
@@ -94,7 +103,7 @@ impl Transaction<'_> {
                     *event = None;
                 }
                 if let Some((row, heads)) = kept {
-                    (self.row, self.heads) = (row, heads);
+                    (self.row, self.heads, self.logged) = (row, heads, logged);
                     self.db.execute_batch("ROLLBACK TO w; RELEASE w")?;
                     return Err(stop);
                 }
@@ -121,6 +130,7 @@ impl Transaction<'_> {
             self.expire(op, write, &expired)?;
         }
         judge(op, current.as_deref(), self.row.bytes, self.limits)?;
+        self.rules.quotas.judge(op, current.as_deref(), &self.row.shares, false)?;
         match (&op.verb, current) {
             (Verb::Put { body, content_type, headers }, current) => {
                 self.put(op, write, current, body, content_type, headers)
@@ -291,7 +301,8 @@ impl Transaction<'_> {
         }
     }
 
-    pub(super) fn discard(&self, kind: i64, id: i64) -> Step<()> {
+    pub(super) fn discard(&mut self, kind: i64, id: i64) -> Step<()> {
+        self.litter = true;
         self.db
             .prepare_cached("INSERT OR IGNORE INTO trash(kind, id) VALUES(?1, ?2)")?
             .execute([kind, id])?;
@@ -345,7 +356,9 @@ impl Transaction<'_> {
     }
 
     fn count(&mut self, old: Option<&Head>, head: &Head) {
-        self.row.bytes = (self.row.bytes + head.size).saturating_sub(old.map_or(0, |old| old.size));
+        let before = old.map_or(0, |old| old.size);
+        self.row.bytes = (self.row.bytes + head.size).saturating_sub(before);
+        self.rules.quotas.count(&mut self.row.shares, &head.path, before, head.size);
         if old.is_none() && !head.path.is_ledger() {
             self.row.worlds += 1;
         }
@@ -402,6 +415,7 @@ impl Transaction<'_> {
         // The chain may be long and the body large: both are freed later, in bounded turns.
         self.discard(TRASH_CHAIN, old.row.id)?;
         self.row.bytes = self.row.bytes.saturating_sub(old.size);
+        self.rules.quotas.count(&mut self.row.shares, &old.path, old.size, 0);
         self.row.worlds = self.row.worlds.saturating_sub(1);
         self.heads.insert(op.path.clone(), None);
         Ok(Done { created: false, seq, tag: None })
@@ -426,6 +440,9 @@ impl Transaction<'_> {
 
     /// Writes the store's row: the last statement before COMMIT.
     pub fn seal(&self) -> rusqlite::Result<()> {
+        if self.logged > 0 {
+            bounds::logged(self.db, self.logged)?;
+        }
         self.db
             .prepare_cached(
                 "UPDATE store SET high_water = ?1, seq = ?2, mac = ?3, worlds = ?4, bytes = ?5, \

@@ -25,7 +25,8 @@ pub struct Draft<'a> {
 impl Transaction<'_> {
     /// Takes a number and adds one event to the world's chain; moves `head` forward by it.
     pub(super) fn chain(&mut self, head: &mut Head, draft: &Draft<'_>) -> Step<()> {
-        head.seq = self.numbers.take().ok_or(Refusal::Overloaded)?;
+        // This very transaction moves the mark, if that is what it takes.
+        head.seq = self.numbers.take_below(self.row.high_water).ok_or(Refusal::Overloaded)?;
         // Its event comes when all is laid; till then a failure gives the number up.
         self.taken.push((head.seq, None));
         if head.row.id == 0 {
@@ -102,6 +103,7 @@ impl Transaction<'_> {
         row.mac = log::mac(self.key, &row);
         rows::insert_log(self.db, &row)?;
         (self.row.seq, self.row.mac) = (row.seq, row.mac);
+        self.logged += 1;
         Ok(())
     }
 

@@ -49,9 +49,11 @@ impl Transaction<'_> {
                 self.now_us,
                 keep.age_us.map(|age| self.now_us.saturating_add(age)),
             ])?;
+        self.litter |= self.rules.max_history.is_some();
         // The version that has just been replaced is still the world's row: its object is in use.
         let in_use = object.filter(|_| object_lives_on);
         for (seq, object) in surplus(self.db, old.path.as_str(), &keep)? {
+            self.litter = true;
             remove_version(self.db, seq, object.filter(|id| Some(*id) != in_use))?;
         }
         Ok(())
@@ -75,7 +77,7 @@ impl Transaction<'_> {
     }
 
     /// The body of a world that goes with all its versions.
-    pub(super) fn erase_body(&self, body: &Body) -> Step<()> {
+    pub(super) fn erase_body(&mut self, body: &Body) -> Step<()> {
         match body {
             Body::Object(object) => self.discard(TRASH_ERASED, object.id),
             _ => Ok(()),
@@ -83,7 +85,7 @@ impl Transaction<'_> {
     }
 
     /// A body that no row names any more, unless a kept version does.
-    pub(super) fn drop_body(&self, body: &Body) -> Step<()> {
+    pub(super) fn drop_body(&mut self, body: &Body) -> Step<()> {
         if let Body::Object(object) = body
             && !is_kept(self.db, object.id)?
         {
@@ -156,6 +158,11 @@ fn is_current(db: &Connection, object: i64) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM world WHERE object = ?1 LIMIT 1")?.exists([object])
 }
 
+/// Whether a version's age has come.
+pub fn is_due(db: &Connection, now_us: i64) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM version WHERE expires_us <= ?1 LIMIT 1")?.exists([now_us])
+}
+
 /// Removes versions whose age has come; true when there may be more.
 pub fn forget_old(db: &Connection, now_us: i64) -> rusqlite::Result<bool> {
     let found: Vec<_> = db
@@ -168,6 +175,25 @@ pub fn forget_old(db: &Connection, now_us: i64) -> rusqlite::Result<bool> {
         remove_version(db, *seq, *object)?;
     }
     Ok(found.len() as i64 == TRIMMED)
+}
+
+/// Removes the oldest versions until they gave `surplus` bytes; true when there may be more.
+pub fn forget_oldest(db: &Connection, surplus: u64) -> rusqlite::Result<bool> {
+    let mut gone = 0;
+    if surplus > 0 {
+        let found: Vec<(i64, Option<i64>, i64)> = db
+            .prepare_cached("SELECT seq, object, size FROM version ORDER BY seq LIMIT ?1")?
+            .query_map([TRIMMED], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        for (seq, object, size) in found {
+            if gone >= surplus {
+                break;
+            }
+            remove_version(db, seq, object)?;
+            gone += size.max(0) as u64;
+        }
+    }
+    Ok(gone > 0 && gone < surplus)
 }
 
 /// Kept versions of a path, newest first, those before number `before`.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::moving::{self, Moving};
 use super::pages::{ReadOnlyStore, beside};
 use super::schema::StoreRow;
-use super::{FILE, check, objects, rows, schema};
+use super::{FILE, bounds, check, objects, rows, schema};
 use crate::audit::finding::{Finding, Problem};
 use crate::audit::keys::{AuditKey, Keyring};
 use crate::audit::log::{self, LogKind, LogRow};
@@ -366,6 +366,7 @@ impl Importer<'_> {
         };
         row.mac = log::mac(self.key, &row);
         rows::insert_log(self.db, &row)?;
+        bounds::logged(self.db, 1)?;
         (self.row.seq, self.row.mac) = (row.seq, row.mac);
         self.db.execute(
             "INSERT INTO world(id, path, seq, event_id, events, hmac, body_sha256, size, \

@@ -3,8 +3,10 @@
 mod answers;
 pub mod backup;
 mod batch;
+mod bounds;
 mod cache;
 pub mod check;
+mod commit;
 mod copy;
 mod dirs;
 mod events;
@@ -28,34 +30,36 @@ pub mod sound;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod wal;
 pub mod whole;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
 
 use super::judge::Limits;
+use super::quota::{Quotas, Shares};
 use super::rules::Rules;
 use super::{
-    At, Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, Refusal,
-    StoreError, Usage, Verb, Write, now_us,
+    At, Batch, ChainRow, Done, Driver, Entry, Fate, Head, Numbers, Object, OpKey, StoreError,
+    Usage, Write,
 };
 use crate::audit::keys::{AuditKey, KeyTable, Keyring};
 use crate::audit::log::LogRow;
 use crate::path::WorldPath;
-use batch::{Stop, Transaction};
+use answers::Known;
 use cache::HeadCache;
 use dirs::{make_dir, sync_dirs};
 use objects::Objects;
 use readers::Readers;
 use reserve::Reserve;
 use schema::StoreRow;
+use trouble::{Halt, Trouble, trouble};
 
 /// The database's name in the data directory.
 pub const FILE: &str = "elastik.db";
@@ -66,19 +70,20 @@ pub struct SqliteStore {
     readers: Readers,
     objects: Arc<Objects>,
     cache: HeadCache,
+    known: Known,
     key: AuditKey,
     keys: KeyTable,
     limits: Limits,
     /// Rows of the log up to this number were pruned.
-    pruned_to: u64,
+    pruned_to: AtomicU64,
     rules: Rules,
     worlds: AtomicU64,
     bytes: AtomicU64,
+    shares: Mutex<Shares>,
     /// Pages in the WAL after the newest commit.
     wal_pages: Arc<AtomicU64>,
-    /// Why nothing durable is written any more.
-    stopped: OnceLock<Arc<str>>,
-    /// Held from before a checkpoint until its outcome is known to `stopped`.
+    halt: Arc<Halt>,
+    /// Held from before a checkpoint until its outcome is known to `halt`.
     checkpointing: Mutex<()>,
     file: PathBuf,
     reserve: Reserve,
@@ -123,12 +128,14 @@ impl SqliteStore {
         import::on_start(options.data_dir, &ring, &options.announce)?;
         let file = options.data_dir.join(FILE);
         let key = ring.current().clone();
-        let (mut db, row) = schema::open(&file, &key)?;
+        let (mut db, mut row) = schema::open(&file, &key)?;
+        row.shares = rows::shares(&db, &options.rules.quotas)
+            .map_err(|e| format!("{}: {e}", file.display()))?;
         // Only a checkpoint that succeeded lets the WAL go, in `close` (see `wal`).
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
             .map_err(|e| e.to_string())?;
         let reserve = Reserve::of(options.data_dir);
-        wal::truncate_or_make_room(&db, &reserve)
+        wal::truncate_or_make_room(&db, &file, &reserve)
             .map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
         sync_dirs(options.data_dir).map_err(|e| format!("{}: {e}", options.data_dir.display()))?;
         let wal_pages = Arc::new(AtomicU64::new(0));
@@ -136,19 +143,22 @@ impl SqliteStore {
         let keys = KeyTable::new(schema::key_rows(&db).map_err(|e| e.to_string())?, &ring);
         let pruned = prune::newest(&db).map_err(|e| e.to_string())?;
         let numbers = Numbers::above(row.high_water);
+        let halt = Arc::<Halt>::default();
         let store = Self {
-            readers: Readers::new(&file),
+            readers: Readers::new(&file, &halt),
             objects: Arc::default(),
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
+            known: Known::read(&db).map_err(|e| e.to_string())?,
             key,
             keys,
-            pruned_to: pruned.map_or(0, |cut| cut.seq),
+            pruned_to: AtomicU64::new(pruned.map_or(0, |cut| cut.seq)),
             rules: options.rules.clone(),
             limits: Limits { max_world: options.max_world, quota: options.quota, memory: false },
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
+            shares: Mutex::new(row.shares.clone()),
             wal_pages,
-            stopped: OnceLock::new(),
+            halt,
             checkpointing: Mutex::default(),
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),
             reserve,
@@ -193,9 +203,14 @@ impl SqliteStore {
         self.readers.with(rows::log_floor)
     }
 
+    /// Whether something may have been answered to a write with this key; asks no disk.
+    pub fn has_answer(&self, key: &OpKey) -> bool {
+        self.known.has(key)
+    }
+
     /// What was answered to the write with this key, if that is known still.
     pub fn answered(&self, key: &OpKey) -> Result<Option<Vec<Done>>, StoreError> {
-        self.readers.with(|db| answers::answered(db, key, now_us()))
+        self.readers.with(|db| self.known.answered(db, key))
     }
 
     /// The world as its row has it now, whatever the cache says.
@@ -231,9 +246,19 @@ impl SqliteStore {
         self.readers.with(|db| objects::read(db, object.id, at))
     }
 
+    /// The quota of the whole disk, and those per prefix.
+    pub fn quotas(&self) -> (Option<u64>, &Quotas) {
+        (self.limits.quota, &self.rules.quotas)
+    }
+
+    /// What is used of each quota.
+    pub fn shares(&self) -> Shares {
+        self.shares.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
     /// Up to which number the log was pruned; 0 when it never was.
     pub fn pruned_to(&self) -> u64 {
-        self.pruned_to
+        self.pruned_to.load(Relaxed)
     }
 
     /// The store's keys, as far as the keyring has them.
@@ -249,12 +274,12 @@ impl SqliteStore {
 
     /// Why durable writes are refused, when they are.
     pub fn stopped(&self) -> Option<Arc<str>> {
-        self.stopped.get().cloned()
+        self.halt.why()
     }
 
-    fn stop(&self, why: String) -> String {
-        let _ = self.stopped.set(format!("durable writes stopped: {why}").into());
-        why
+    /// Whether that is because the file is damaged, which another start does not mend.
+    pub fn is_damaged(&self) -> bool {
+        self.halt.is_damage()
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -268,196 +293,16 @@ impl SqliteStore {
             return Ok(());
         }
         let db = &self.writer().db;
-        wal::truncate_or_make_room(db, &self.reserve)
+        wal::truncate_or_make_room(db, &self.file, &self.reserve)
             .and_then(|()| db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false))
             .map(|_| ())
             .map_err(|e| e.to_string())
-    }
-
-    /// Runs the writes in one transaction. A full disk, or a write that was refused half-way, fails
-    /// them all: the caller tries them singly.
-    fn transact(&self, writer: &mut Writer, writes: &[Write], numbers: &Numbers) -> Outcome {
-        if let Err(error) = writer.db.execute_batch("BEGIN IMMEDIATE") {
-            return Outcome::failed(&error, vec![]);
-        }
-        let cached = |path: &WorldPath| self.cache.get(path);
-        let mut tx = Transaction {
-            db: &writer.db,
-            key: &self.key,
-            objects: &self.objects,
-            numbers,
-            limits: &self.limits,
-            rules: &self.rules,
-            now_us: now_us(),
-            row: writer.row.clone(),
-            heads: HashMap::new(),
-            taken: vec![],
-            cached: &cached,
-        };
-        let mark = numbers.wanted_mark();
-        tx.row.high_water = mark.unwrap_or(tx.row.high_water);
-        let mut answers = Vec::with_capacity(writes.len());
-        for write in writes {
-            match tx.write(write) {
-                Ok(done) => answers.push(Ok(done)),
-                Err(Stop::Refused(refusal)) => answers.push(Err(refusal)),
-                Err(Stop::Sql(error)) => {
-                    let taken = std::mem::take(&mut tx.taken);
-                    let _ = writer.db.execute_batch("ROLLBACK");
-                    return Outcome::failed(&error, taken);
-                }
-                Err(Stop::Spoiled(why)) => {
-                    let gaps = gaps(std::mem::take(&mut tx.taken));
-                    let _ = writer.db.execute_batch("ROLLBACK");
-                    return Outcome::Failed { why, singly: true, gaps };
-                }
-            }
-        }
-        let sealed = tx.seal();
-        let (row, heads, taken) = (tx.row, tx.heads, tx.taken);
-        if let Err(error) = sealed {
-            let _ = writer.db.execute_batch("ROLLBACK");
-            return Outcome::failed(&error, taken);
-        }
-        if let Err(error) = writer.db.execute_batch("COMMIT") {
-            let certain = matches!(trouble(&error), Trouble::Full | Trouble::Busy);
-            let _ = writer.db.execute_batch("ROLLBACK");
-            return if certain {
-                Outcome::failed(&error, taken)
-            } else {
-                Outcome::unknown(&error, taken)
-            };
-        }
-        writer.row = row;
-        numbers.allow(writer.row.high_water);
-        self.worlds.store(writer.row.worlds, Relaxed);
-        self.bytes.store(writer.row.bytes, Relaxed);
-        for (path, head) in &heads {
-            self.cache.replace(path, head.as_ref());
-        }
-        Outcome::Committed { answers, taken }
-    }
-
-    /// Only what makes room takes place; all else is refused at once.
-    fn commit_on_full_disk(&self, writes: &[Write], numbers: &Numbers) -> Batch {
-        let removing: Vec<Write> =
-            writes.iter().filter(|write| makes_room(write)).cloned().collect();
-        let mut batch = self.commit(&removing, numbers);
-        let mut removed = batch.answers.into_iter();
-        let answer = |write| {
-            let full = || Err(Refusal::DiskFull);
-            if makes_room(write) { removed.next().unwrap_or_else(full) } else { full() }
-        };
-        batch.answers = writes.iter().map(answer).collect();
-        batch
-    }
-
-    fn refuse_all(&self, count: usize, why: &Refusal) -> Vec<Result<Vec<Done>, Refusal>> {
-        (0..count).map(|_| Err(why.clone())).collect()
-    }
-}
-
-/// Whether a write leaves less on the disk than there was.
-fn makes_room(write: &Write) -> bool {
-    write.ops.iter().any(|op| op.verb.removes())
-        && write.ops.iter().all(|op| op.verb.removes() || matches!(op.verb, Verb::Guard))
-}
-
-/// How one transaction ended.
-enum Outcome {
-    Committed { answers: Vec<Result<Vec<Done>, Refusal>>, taken: Taken },
-    Failed { why: Refusal, singly: bool, gaps: Vec<u64> },
-    Unknown { why: String, gaps: Vec<u64> },
-}
-
-type Taken = Vec<(u64, Option<super::Event>)>;
-
-impl Outcome {
-    fn failed(error: &rusqlite::Error, taken: Taken) -> Self {
-        let trouble = trouble(error);
-        let why = match trouble {
-            Trouble::Full => Refusal::DiskFull,
-            Trouble::Busy => Refusal::Busy,
-            Trouble::Other => Refusal::Storage(error.to_string().into()),
-        };
-        Self::Failed { why, singly: trouble == Trouble::Full, gaps: gaps(taken) }
-    }
-
-    fn unknown(error: &rusqlite::Error, taken: Taken) -> Self {
-        Self::Unknown { why: format!("a commit failed: {error}"), gaps: gaps(taken) }
-    }
-}
-
-fn gaps(taken: Taken) -> Vec<u64> {
-    taken.into_iter().map(|(seq, _)| seq).collect()
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    Full,
-    Busy,
-    Other,
-}
-
-fn trouble(error: &rusqlite::Error) -> Trouble {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Trouble::Full,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy,
-        _ => Trouble::Other,
     }
 }
 
 impl Driver for SqliteStore {
     fn commit(&self, writes: &[Write], numbers: &Numbers) -> Batch {
-        let mut batch = Batch { answers: vec![], numbers: vec![], fate: Fate::Committed };
-        if let Some(why) = self.refusing() {
-            batch.answers = self.refuse_all(writes.len(), &Refusal::Stopped(why));
-            batch.fate = Fate::RolledBack;
-            return batch;
-        }
-        if self.reserve.is_spent() && !writes.iter().all(makes_room) {
-            return self.commit_on_full_disk(writes, numbers);
-        }
-        let mut writer = self.writer();
-        let given_up = |gaps: Vec<u64>| gaps.into_iter().map(|seq| (seq, None));
-        match self.transact(&mut writer, writes, numbers) {
-            Outcome::Committed { answers, taken } => {
-                batch.answers = answers;
-                batch.numbers = taken;
-            }
-            // Only the write that fails again, alone, is the one that is refused.
-            Outcome::Failed { singly: true, gaps, .. } if writes.len() > 1 => {
-                batch.numbers.extend(given_up(gaps));
-                drop(writer);
-                for write in writes {
-                    let single = self.commit(std::slice::from_ref(write), numbers);
-                    batch.answers.extend(single.answers);
-                    batch.numbers.extend(single.numbers);
-                    if matches!(single.fate, Fate::Unknown(_)) {
-                        batch.fate = single.fate;
-                    }
-                }
-            }
-            // What makes room may use the room that was kept back for it.
-            Outcome::Failed { why: Refusal::DiskFull, gaps, .. }
-                if writes.iter().all(makes_room) && self.reserve.give_up() =>
-            {
-                drop(writer);
-                let again = self.commit(writes, numbers);
-                return Batch { numbers: given_up(gaps).chain(again.numbers).collect(), ..again };
-            }
-            Outcome::Failed { why, gaps, .. } => {
-                batch.numbers.extend(given_up(gaps));
-                batch.answers = self.refuse_all(writes.len(), &why);
-                batch.fate = Fate::RolledBack;
-            }
-            Outcome::Unknown { why, gaps } => {
-                batch.numbers.extend(given_up(gaps));
-                batch.answers = self.refuse_all(writes.len(), &Refusal::OutcomeUnknown);
-                batch.fate = Fate::Unknown(self.stop(why));
-            }
-        }
-        batch
+        self.commit_all(writes, numbers)
     }
 
     fn cached(&self, path: &WorldPath) -> Option<Option<Arc<Head>>> {

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
+use super::prune::own_row;
 use super::{FILE, lock, prune, schema, wal};
 use crate::audit::keys::AuditKey;
-use crate::audit::log::{self, LogKind, LogRow};
-use crate::store::{Hash, now_us};
+use crate::audit::log::LogKind;
+use crate::store::Hash;
 use schema::StoreRow;
 
 /// The one writer of a data directory, as a core would be, until it is dropped.
@@ -59,7 +60,7 @@ impl OfflineStore {
         )
         .map_err(text)?;
         let link = format!("key {}", crate::store::hex(&new.id));
-        let mac = own_row(&tx, &self.row, &new, number, LogKind::Key, &link).map_err(text)?;
+        let mac = own_row(&tx, &self.row, &new, number, seq, LogKind::Key, &link).map_err(text)?;
         tx.commit().map_err(text)?;
         self.moved(seq, mac);
         (self.row.key, self.key) = (number, new);
@@ -69,24 +70,14 @@ impl OfflineStore {
     /// Removes the log's rows up to `seq`; the worlds and their chains stay as they are.
     pub fn prune(&mut self, seq: u64) -> Result<Option<Pruned>, String> {
         let tx = self.db.unchecked_transaction().map_err(text)?;
-        let newest: Option<(i64, Hash, i64)> = tx
-            .query_row(
-                "SELECT seq, mac, key FROM log WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1",
-                [seq.min(self.row.seq) as i64],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-            )
-            .optional()
-            .map_err(text)?;
-        let Some((cut_seq, mac, key)) = newest else { return Ok(None) };
         let told_at = self.row.high_water + 1;
-        let digest = prune::list_worlds(&tx).map_err(text)?;
-        let cut = prune::Cut { seq: cut_seq as u64, mac, key, digest, told_at };
-        let mac = own_row(&tx, &self.row, &self.key, self.row.key, LogKind::Prune, &cut.link())
-            .map_err(text)?;
-        let rows = prune::remove(&tx, &cut).map_err(text)?;
+        let by = prune::By { store: &self.row, key: &self.key, told_at };
+        let Some(done) = prune::prune(&tx, seq.min(self.row.seq), &by).map_err(text)? else {
+            return Ok(None);
+        };
         tx.commit().map_err(text)?;
-        self.moved(told_at, mac);
-        Ok(Some(Pruned { cut: cut.seq, rows, seq: told_at }))
+        self.moved(told_at, done.mac);
+        Ok(Some(Pruned { cut: done.cut, rows: done.rows, seq: told_at }))
     }
 
     /// The newest row of the log that is older than `time_us`.
@@ -117,31 +108,4 @@ impl Drop for OfflineStore {
 
 fn text(error: rusqlite::Error) -> String {
     error.to_string()
-}
-
-/// Adds a row of the store itself to the log, above every number that was ever given.
-fn own_row(
-    db: &Connection,
-    store: &StoreRow,
-    key: &AuditKey,
-    number: i64,
-    kind: LogKind,
-    link: &str,
-) -> rusqlite::Result<Hash> {
-    let mut row = LogRow {
-        seq: store.high_water + 1,
-        time_us: now_us(),
-        kind,
-        link: link.to_owned(),
-        key: number,
-        prev_mac: store.mac,
-        ..LogRow::default()
-    };
-    row.mac = log::mac(key, &row);
-    super::rows::insert_log(db, &row)?;
-    db.execute(
-        "UPDATE store SET key = ?1, seq = ?2, mac = ?3, high_water = ?2",
-        params![number, row.seq as i64, &row.mac[..]],
-    )?;
-    Ok(row.mac)
 }

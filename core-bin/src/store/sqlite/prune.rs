@@ -1,14 +1,17 @@
-//! Where the log was pruned: the row that says so, and the worlds that were there then.
+//! Pruning the log: the row that says so, and the worlds that were there then.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
+use super::schema::StoreRow;
+use super::{bounds, rows};
 use crate::audit::finding::{Finding, Problem};
-use crate::audit::log::LogKind;
+use crate::audit::keys::AuditKey;
+use crate::audit::log::{self, LogKind, LogRow};
 use crate::audit::walk::{Newest, Start};
-use crate::store::{Hash, hex, unhex};
+use crate::store::{Hash, hex, now_us, unhex};
 
 /// What the row of a pruning says: rows up to `seq` are gone, the last of them had `mac`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +63,70 @@ pub fn newest(db: &Connection) -> rusqlite::Result<Option<Cut>> {
     Ok(found.and_then(|(seq, link)| Cut::from_link(&link, seq.max(0) as u64)))
 }
 
+/// On whose behalf a pruning is recorded.
+pub struct By<'a> {
+    pub store: &'a StoreRow,
+    pub key: &'a AuditKey,
+    /// The number of the row that will say so.
+    pub told_at: u64,
+}
+
+/// What a pruning did.
+pub struct Done {
+    /// The newest row that went.
+    pub cut: u64,
+    pub rows: usize,
+    /// Of the row that says so: the log's newest.
+    pub mac: Hash,
+}
+
+/// Records a pruning up to row `seq`, then removes these rows; for an open transaction.
+pub fn prune(db: &Connection, seq: u64, by: &By<'_>) -> rusqlite::Result<Option<Done>> {
+    let newest: Option<(i64, Hash, i64)> = db
+        .query_row(
+            "SELECT seq, mac, key FROM log WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1",
+            [seq as i64],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .optional()?;
+    let Some((cut, mac, key)) = newest else { return Ok(None) };
+    let (told_at, digest) = (by.told_at, list_worlds(db)?);
+    let cut = Cut { seq: cut.max(0) as u64, mac, key, digest, told_at };
+    let number = by.store.key;
+    let mac = own_row(db, by.store, by.key, number, told_at, LogKind::Prune, &cut.link())?;
+    let rows = db.execute("DELETE FROM log WHERE seq <= ?1", params![cut.seq as i64])?;
+    Ok(Some(Done { cut: cut.seq, rows, mac }))
+}
+
+/// Adds a row of the store itself to the log, with a number that nobody else has.
+pub fn own_row(
+    db: &Connection,
+    store: &StoreRow,
+    key: &AuditKey,
+    number: i64,
+    seq: u64,
+    kind: LogKind,
+    link: &str,
+) -> rusqlite::Result<Hash> {
+    let mut row = LogRow {
+        seq,
+        time_us: now_us(),
+        kind,
+        link: link.to_owned(),
+        key: number,
+        prev_mac: store.mac,
+        ..LogRow::default()
+    };
+    row.mac = log::mac(key, &row);
+    rows::insert_log(db, &row)?;
+    bounds::logged(db, 1)?;
+    db.execute(
+        "UPDATE store SET key = ?1, seq = ?2, mac = ?3, high_water = max(high_water, ?2)",
+        params![number, row.seq as i64, &row.mac[..]],
+    )?;
+    Ok(row.mac)
+}
+
 /// Where a walk of the pruned log begins; a finding when the kept list is not the one recorded.
 pub fn start(db: &Connection, cut: &Cut) -> rusqlite::Result<(Start, Option<Finding>)> {
     let mut statement = db.prepare("SELECT path, seq, hmac FROM pruned ORDER BY path")?;
@@ -91,7 +158,7 @@ fn add(digest: &mut Sha256, path: &str, seq: i64, hmac: &[u8]) {
 }
 
 /// Lists the worlds that are there now, in place of an older list; returns their digest.
-pub fn list_worlds(db: &Connection) -> rusqlite::Result<Hash> {
+fn list_worlds(db: &Connection) -> rusqlite::Result<Hash> {
     db.execute("DELETE FROM pruned", [])?;
     db.execute("INSERT INTO pruned(path, seq, hmac) VALUES(?1, 0, x'')", [NOBODY])?;
     db.execute("INSERT INTO pruned SELECT path, seq, hmac FROM world", [])?;
@@ -102,9 +169,4 @@ pub fn list_worlds(db: &Connection) -> rusqlite::Result<Hash> {
         add(&mut digest, row.get_ref(0)?.as_str()?, row.get(1)?, row.get_ref(2)?.as_blob()?);
     }
     Ok(digest.finalize().into())
-}
-
-/// Removes the log's rows up to the cut.
-pub fn remove(db: &Connection, cut: &Cut) -> rusqlite::Result<usize> {
-    db.execute("DELETE FROM log WHERE seq <= ?1", params![cut.seq as i64])
 }

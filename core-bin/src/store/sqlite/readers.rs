@@ -1,11 +1,12 @@
 //! Read connections: short transactions beside the writer, never one across a wait.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::trouble::Halt;
 use crate::store::StoreError;
 
 /// Idle connections that are kept open.
@@ -16,16 +17,18 @@ pub struct Readers {
     /// Nobody writes the file: it is read as it lies.
     still: bool,
     idle: Mutex<Vec<Connection>>,
+    /// Told of pages that do not hold.
+    halt: Arc<Halt>,
 }
 
 impl Readers {
-    pub fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), still: false, idle: Mutex::default() }
+    pub fn new(file: &Path, halt: &Arc<Halt>) -> Self {
+        Self { file: file.to_owned(), still: false, idle: Mutex::default(), halt: halt.clone() }
     }
 
     /// For a file that nobody writes, perhaps where nothing can be written at all.
-    pub fn of_still_file(file: &Path) -> Self {
-        Self { still: true, ..Self::new(file) }
+    pub fn of_still_file(file: &Path, halt: &Arc<Halt>) -> Self {
+        Self { still: true, ..Self::new(file, halt) }
     }
 
     /// Runs `work` on a connection of its own.
@@ -33,12 +36,16 @@ impl Readers {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        let failed = |error: rusqlite::Error| {
+            self.halt.look(&error);
+            StoreError(error.to_string())
+        };
         let idle = self.idle().pop();
         let db = match idle {
             Some(db) => db,
-            None => self.open().map_err(|e| StoreError(e.to_string()))?,
+            None => self.open().map_err(failed)?,
         };
-        let result = work(&db).map_err(|e| StoreError(e.to_string()));
+        let result = work(&db).map_err(failed);
         let mut idle = self.idle();
         if result.is_ok() && idle.len() < KEPT {
             idle.push(db);

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params, params_from_iter};
 
 use super::import::{forget, said};
 use super::pages::{self, Pages, ReadOnlyStore};
-use super::{FILE, backup, check, lock, schema};
+use super::{FILE, backup, bounds, check, lock, schema};
 use crate::audit::finding::Problem;
 use crate::audit::keys::Keyring;
 use crate::store::now_us;
@@ -96,6 +96,7 @@ fn rebuild(from: &Path, to: &Path, ring: &Keyring, done: &mut Recovered) -> Resu
         [crate::path::LEDGER],
     )
     .map_err(failed)?;
+    bounds::recount(&new).map_err(failed)?;
     backup::leap(&new).map_err(failed)?;
     new.execute_batch("COMMIT").map_err(failed)?;
     super::wal::truncate(&new).map_err(failed)

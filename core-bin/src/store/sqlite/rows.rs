@@ -11,6 +11,7 @@ use super::raw;
 use crate::audit::log::{LogKind, LogRow};
 use crate::audit::world::WorldRow;
 use crate::path::WorldPath;
+use crate::store::quota::{Quota, Quotas, Shares};
 use crate::store::{Body, ChainRow, Entry, Hash, Head, Headers, Row, Tag, hex, now_us, unhex};
 
 const WORLD: &str = "id, path, seq, event_id, events, hmac, body_sha256, size, content_type, \
@@ -88,6 +89,16 @@ pub fn encode_headers(headers: &[(String, String)]) -> String {
 pub fn decode_headers(text: &str) -> Headers {
     let parts: Vec<&str> = text.split_terminator('\0').collect();
     parts.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect()
+}
+
+/// What the bodies of all worlds under each quota's prefix take.
+pub fn shares(db: &Connection, quotas: &Quotas) -> rusqlite::Result<Shares> {
+    let sql = "SELECT coalesce(sum(size), 0) FROM world WHERE path >= ?1 AND path < ?2";
+    let used = |quota: &Quota| {
+        let end = format!("{}\u{10ffff}", quota.prefix);
+        db.query_row(sql, [&quota.prefix, &end], |row| unsigned(row, 0))
+    };
+    quotas.iter().map(used).collect::<Result<_, _>>().map(Shares)
 }
 
 /// One page of worlds.

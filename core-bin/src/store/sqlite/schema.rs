@@ -4,15 +4,17 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
+use super::bounds;
 use crate::audit::keys::AuditKey;
 use crate::audit::log::genesis;
 use crate::store::now_us;
+use crate::store::quota::Shares;
 
 /// "Elst" in the file's header: SQLite's application_id.
 const APPLICATION_ID: i64 = 0x456c_7374;
 
 /// The layout below. A newer file is refused by name, an older one is migrated.
-const USER_VERSION: i64 = 1;
+const USER_VERSION: i64 = 2;
 
 /// SQLite before this has a bug in the WAL's reset (design §1).
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -86,10 +88,12 @@ CREATE TABLE pruned(
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE answered(
-  key BLOB PRIMARY KEY, expires_us INTEGER NOT NULL, outcome BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX answered_expiry ON answered(expires_us);
+  n INTEGER PRIMARY KEY, key BLOB NOT NULL, expires_us INTEGER NOT NULL, outcome BLOB NOT NULL
+) STRICT;
 ";
+
+/// From each older layout to the next, the first from layout 1.
+const UPGRADES: &[&str] = &[bounds::TABLES];
 
 /// What the one row of the store said at the start.
 #[derive(Clone, Debug)]
@@ -101,6 +105,8 @@ pub struct StoreRow {
     pub worlds: u64,
     pub bytes: u64,
     pub next_row: i64,
+    /// What is used of each quota: counted at the start, not written.
+    pub shares: Shares,
 }
 
 /// Opens the database for its writer; lays it when it is new.
@@ -127,6 +133,11 @@ fn prepare(db: &Connection, file: &Path, key: &AuditKey) -> Result<StoreRow, Str
         check_marks(db, file)?;
     }
     tune(db).map_err(failed)?;
+    if empty != 0 {
+        let row = read_row(db).map_err(failed)?;
+        check_key(db, &row, key)?;
+        upgrade(db).map_err(failed)?;
+    }
     let row = read_row(db).map_err(failed)?;
     check_key(db, &row, key)?;
     Ok(row)
@@ -154,6 +165,7 @@ fn lay(db: &Connection, key: &AuditKey) -> rusqlite::Result<()> {
     // One transaction: a crash leaves an empty file, which is laid again, or a whole one.
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(bounds::TABLES)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", USER_VERSION)?;
     tx.execute("INSERT INTO key(n, key_id, since_seq) VALUES(1, ?1, 0)", [&key.id[..]])?;
@@ -161,6 +173,19 @@ fn lay(db: &Connection, key: &AuditKey) -> rusqlite::Result<()> {
         "INSERT INTO store VALUES(1, ?1, ?2, 1, 0, 0, ?3, 0, 0, 1)",
         params![&store_id[..], now_us(), &genesis(&store_id)[..]],
     )?;
+    tx.commit()
+}
+
+/// Brings an older layout up to this one, in one transaction.
+fn upgrade(db: &Connection) -> rusqlite::Result<()> {
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let due = UPGRADES.get(version.max(1) as usize - 1..).unwrap_or_default();
+    if due.is_empty() {
+        return Ok(());
+    }
+    let tx = db.unchecked_transaction()?;
+    due.iter().try_for_each(|upgrade| tx.execute_batch(upgrade))?;
+    tx.pragma_update(None, "user_version", USER_VERSION)?;
     tx.commit()
 }
 
@@ -201,6 +226,7 @@ pub fn read_row(db: &Connection) -> rusqlite::Result<StoreRow> {
             worlds: r.get::<_, i64>(4)? as u64,
             bytes: r.get::<_, i64>(5)? as u64,
             next_row: r.get(6)?,
+            shares: Shares::default(),
         })
     })
 }

@@ -24,6 +24,11 @@ const QUESTIONS: &[(&str, &str)] = &[
            SELECT object FROM staged UNION ALL SELECT id FROM trash WHERE kind = 1)",
     ),
     (
+        "counters of what is kept are not right",
+        "SELECT count(*) FROM kept WHERE used <> CASE what WHEN 'log' THEN (SELECT count(*) FROM log) \
+         ELSE (SELECT coalesce(sum(size), 0) FROM version) END",
+    ),
+    (
         "chains belong to no world and wait in no trash",
         "SELECT count(DISTINCT world) FROM event WHERE world NOT IN (\
            SELECT id FROM world UNION ALL SELECT id FROM trash WHERE kind = 2)",

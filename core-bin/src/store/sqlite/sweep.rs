@@ -1,10 +1,11 @@
 //! Work in bounded turns between batches: staging uploads, freeing what nothing names any more.
 
 use bytes::Bytes;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ffi, params};
 
 use super::batch::{TRASH_CHAIN, TRASH_ERASED, TRASH_OBJECT};
-use super::{Outcome, SqliteStore, Trouble, history, objects};
+use super::trouble::{Trouble, trouble};
+use super::{SqliteStore, answers, bounds, history, objects};
 use crate::store::{Refusal, now_us};
 
 /// Rows and pieces that one turn frees: 1 MiB of pieces at the most.
@@ -15,7 +16,7 @@ const TURN_ROWS: i64 = 1000;
 #[derive(Debug)]
 pub struct Sweep {
     /// Something was thrown away since the last turn.
-    pending: bool,
+    pub(super) pending: bool,
     /// The last turn left objects that somebody still reads.
     held: bool,
 }
@@ -51,10 +52,12 @@ impl SqliteStore {
         if self.reserve.is_spent() {
             return Err(Refusal::DiskFull);
         }
+        let incoming = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         self.turn(|db| {
             db.prepare_cached("INSERT OR IGNORE INTO staged(object) VALUES(?1)")?
                 .execute([object])?;
-            objects::write(db, object, at, chunks).map(|_| ())
+            objects::write(db, object, at, chunks)?;
+            if self.has_room(db, incoming) { Ok(()) } else { Err(full()) }
         })
     }
 
@@ -70,13 +73,17 @@ impl SqliteStore {
         self.writer().sweep.pending = true;
     }
 
-    /// Something was replaced or deleted: there may be pieces and rows to free.
-    pub fn mark_trash(&self) {
-        self.writer().sweep.pending = true;
+    /// Has the next turn free what is too old to be kept, if anything is.
+    pub fn look_for_old(&self) {
+        let mut writer = self.writer();
+        let (db, now) = (&writer.db, now_us());
+        let due = answers::is_due(db, now).and_then(|due| Ok(due || history::is_due(db, now)?));
+        writer.sweep.pending |= due.unwrap_or_default();
     }
 
     /// Looks once more at objects that were still being read; for an idle writer.
     pub fn sweep_if_held(&self) -> bool {
+        self.give_room_back();
         self.reserve.renew();
         let held = std::mem::take(&mut self.writer().sweep.held);
         self.writer().sweep.pending |= held;
@@ -85,17 +92,21 @@ impl SqliteStore {
 
     /// Frees one turn's worth; false when nothing that could be freed is left.
     pub fn sweep(&self) -> bool {
-        if self.refusing().is_some() || !std::mem::take(&mut self.writer().sweep.pending) {
+        let full = self.reserve.is_tight();
+        let pending = std::mem::take(&mut self.writer().sweep.pending) || full;
+        if self.refusing().is_some() || !pending {
             return false;
         }
         let (mut more, mut left) = (false, 0_i64);
-        let (objects, full) = (&self.objects, self.reserve.is_spent());
+        let objects = &self.objects;
         let done = self.turn(|db| {
             more = free_chain(db)?
                 | free_object(db, objects)?
-                | forget_answers(db)?
-                | history::forget_old(db, now_us())?;
-            left = db.query_row("SELECT count(*) FROM trash", [], |row| row.get(0))?;
+                | self.known.forget(db, TURN_ROWS as usize)?
+                | history::forget_old(db, now_us())?
+                | bounds::forget_surplus(db, self.rules.max_history)?;
+            left =
+                db.prepare_cached("SELECT count(*) FROM trash")?.query_row([], |row| row.get(0))?;
             db.execute_batch("PRAGMA incremental_vacuum(64)")?;
             // On a full disk every free page goes back to it; else some are worth keeping.
             more |= full
@@ -105,10 +116,8 @@ impl SqliteStore {
         if done == Err(Refusal::DiskFull) {
             self.reserve.give_up();
         }
-        // Given up, the room is best used to bring the WAL back to nothing.
-        if self.reserve.is_spent() {
-            let _ = super::wal::truncate(&self.writer().db);
-        }
+        self.give_room_back();
+        self.reserve.set_tight(more);
         let mut writer = self.writer();
         writer.sweep.pending |= more && done.is_ok();
         writer.sweep.held = left > 0 || done.is_err();
@@ -142,15 +151,18 @@ impl SqliteStore {
         let restored = db.pragma_update(None, "synchronous", "FULL");
         match result.and(restored) {
             Ok(()) => Ok(()),
-            Err(error) if super::trouble(&error) == Trouble::Other => {
-                Err(Refusal::Storage(self.stop(error.to_string()).into()))
+            // Not synced, it is not known how much of it took place.
+            Err(error) if trouble(&error) == Trouble::Row => {
+                Err(Refusal::Stopped(self.halt.stop(&error.to_string())))
             }
-            Err(error) => match Outcome::failed(&error, vec![]) {
-                Outcome::Failed { why, .. } => Err(why),
-                _ => Err(Refusal::Busy),
-            },
+            Err(error) => Err(self.refusal(&error)),
         }
     }
+}
+
+/// What SQLite would say a moment later.
+fn full() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None)
 }
 
 fn next_trash(db: &Connection, kind: i64) -> rusqlite::Result<Vec<i64>> {
@@ -191,14 +203,4 @@ fn free_object(db: &Connection, held: &objects::Objects) -> rusqlite::Result<boo
         return Ok(true);
     }
     Ok(false)
-}
-
-fn forget_answers(db: &Connection) -> rusqlite::Result<bool> {
-    let gone = db
-        .prepare_cached(
-            "DELETE FROM answered WHERE key IN \
-             (SELECT key FROM answered WHERE expires_us <= ?1 ORDER BY expires_us LIMIT ?2)",
-        )?
-        .execute(params![now_us(), TURN_ROWS])?;
-    Ok(gone as i64 == TURN_ROWS)
 }

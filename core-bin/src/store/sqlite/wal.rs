@@ -1,5 +1,6 @@
 //! The write-ahead log's size: checkpoints beside the writer, and by it when that is not enough.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -7,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::SqliteStore;
 use super::reserve::Reserve;
-use crate::store::sqlite::Trouble;
+use super::trouble::{Trouble, trouble};
 
 const PAGE: u64 = 4096;
 
@@ -16,6 +17,9 @@ const BESIDE: u64 = 8 << 20;
 
 /// From here on the writer itself finishes the rest between two batches.
 const BY_WRITER: u64 = 32 << 20;
+
+/// What one commit writes beside its bodies at the most, in bytes: rows, indexes, housekeeping.
+const MARGIN: u64 = 256 << 10;
 
 /// Has SQLite tell the WAL's length after each commit.
 pub fn watch(db: &mut Connection, pages: Arc<AtomicU64>) -> rusqlite::Result<()> {
@@ -31,16 +35,25 @@ pub fn truncate(db: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The same on a disk that may be full: the reserve makes room. What still does not fit stays in
-/// the WAL, which is as durable; it is copied when there is room.
-pub fn truncate_or_make_room(db: &Connection, reserve: &Reserve) -> rusqlite::Result<()> {
-    let full = |error: &rusqlite::Error| super::trouble(error) == Trouble::Full;
-    match truncate(db) {
-        Err(error) if full(&error) => {
-            reserve.give_up();
-            truncate(db).or_else(|error| if full(&error) { Ok(()) } else { Err(error) })
-        }
-        outcome => outcome,
-    }
+/// the WAL, which is as durable; it is copied when there is room. Half a copy would only use up
+/// what a DELETE needs.
+pub fn truncate_or_make_room(
+    db: &Connection,
+    file: &Path,
+    reserve: &Reserve,
+) -> rusqlite::Result<()> {
+    let fits = || Ok::<_, rusqlite::Error>(growth(db, file)? <= reserve.free());
+    let fits = fits()? || (reserve.give_up() && fits()?);
+    let done = if fits { truncate(db) } else { Ok(()) };
+    done.or_else(|error| if trouble(&error) == Trouble::Full { Ok(()) } else { Err(error) })
+}
+
+/// By how many bytes a checkpoint makes the file longer at the most; within a transaction, one
+/// after its commit.
+fn growth(db: &Connection, file: &Path) -> rusqlite::Result<u64> {
+    let pages: i64 = db.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    let now = std::fs::metadata(file).map_or(0, |file| file.len());
+    Ok((pages.max(0) as u64 * PAGE).saturating_sub(now))
 }
 
 fn passive(db: &Connection) -> rusqlite::Result<()> {
@@ -58,16 +71,52 @@ impl SqliteStore {
     pub fn checkpoint(&self) -> Result<(), String> {
         self.one_checkpoint(|| {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            Connection::open_with_flags(&self.file, flags).and_then(|db| passive(&db))
+            let db = Connection::open_with_flags(&self.file, flags)?;
+            // Without room for all of it the writer decides: only it gives the reserve up.
+            if self.fits(&db)? { passive(&db) } else { Ok(()) }
         })
     }
 
-    /// Between two batches, when the WAL grew faster than the thread beside could copy it.
+    /// Between two batches, when the WAL grew faster than the thread beside could copy it, or the
+    /// disk is so full that it might not find room later.
     pub fn checkpoint_by_writer(&self) -> Result<(), String> {
-        if self.wal_pages.load(Relaxed) * PAGE < BY_WRITER {
+        let long = self.wal_pages.load(Relaxed) * PAGE;
+        if long < BY_WRITER && long + MARGIN <= self.reserve.free() {
             return Ok(());
         }
-        self.one_checkpoint(|| passive(&self.writer().db))
+        self.one_checkpoint(|| {
+            let db = &self.writer().db;
+            let fits = self.fits(db)? || (self.reserve.give_up() && self.fits(db)?);
+            if fits { passive(db) } else { Ok(()) }
+        })
+    }
+
+    /// On a full disk the WAL is brought back to nothing, so that what was freed goes back to it.
+    pub(super) fn give_room_back(&self) {
+        if self.reserve.is_tight() && !self.read_only {
+            let _ = self.one_checkpoint(|| {
+                let db = &self.writer().db;
+                if self.fits(db)? { truncate(db) } else { Ok(()) }
+            });
+        }
+    }
+
+    fn fits(&self, db: &Connection) -> rusqlite::Result<bool> {
+        Ok(growth(db, &self.file)? <= self.reserve.free())
+    }
+
+    /// Whether an open transaction that grows the store may be committed. Its checkpoint must find
+    /// room without the reserve, which is for deletes and checkpoints (design §1); only the writer
+    /// gives that up, so what is seen here holds for the commit.
+    pub(super) fn has_room(&self, db: &Connection, incoming: u64) -> bool {
+        let (free, need) = (self.reserve.free(), incoming + MARGIN);
+        let most = self.wal_pages.load(Relaxed) * PAGE + 2 * need;
+        let enough = || growth(db, &self.file).is_ok_and(|growth| free >= growth + need);
+        let has_room = !self.reserve.was_given_up() && (free >= most || enough());
+        if !has_room {
+            self.reserve.set_tight(true);
+        }
+        has_room
     }
 
     /// One at a time, and none after one that failed: pages that earlier ones copied without a sync
@@ -85,13 +134,13 @@ impl SqliteStore {
     fn judge_checkpoint(&self, result: rusqlite::Result<()>) -> Result<(), String> {
         match result {
             Ok(()) => Ok(()),
-            Err(error) if super::trouble(&error) != Trouble::Other => {
-                if super::trouble(&error) == Trouble::Full {
-                    self.reserve.give_up();
+            Err(error) => match trouble(&error) {
+                Trouble::Full | Trouble::Busy => Ok(()),
+                Trouble::Damaged => Err(self.halt.by(&error).to_string()),
+                Trouble::Disk | Trouble::Row => {
+                    Err(self.halt.stop(&format!("a checkpoint failed: {error}")).to_string())
                 }
-                Ok(())
-            }
-            Err(error) => Err(self.stop(format!("a checkpoint failed: {error}"))),
+            },
         }
     }
 }

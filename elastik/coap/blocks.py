@@ -1,17 +1,17 @@
-"""Bodies that need more than one message (RFC 7959): a transfer as steps, and an assembler."""
+"""Bodies that need more than one message (RFC 7959), as steps: no socket, no clock."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.messages import (
+from elastik.coap import messages
+from elastik.coap.messages import (
     BLOCK1,
     BLOCK2,
     ETAG,
     OBSERVE,
+    REQUEST_TAG,
     SIZE1,
     SIZE2,
     Block,
@@ -30,10 +30,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Limits:
-    """What one peer can take: the largest message in bytes, the largest block exponent."""
+    """What one peer can take: the largest message in bytes, the largest block exponent.
+
+    A `tag` marks each upload (Request-Tag, RFC 9175 §3): its blocks never mix with those of another
+    attempt at the same path. With `early` a GET asks for blocks of this size (RFC 7959 §2.4).
+    """
 
     mtu: int = DEFAULT_MTU
     szx: int = 6
+    tag: bytes = b""
+    early: bool = False
 
     def fits(self, request: Message) -> bool:
         token = b"\0" * TOKEN_BYTES
@@ -48,12 +54,20 @@ class Limits:
 
 def transfer(request: Message, limits: Limits, progress: Progress = lambda *_: None) -> Steps:
     """All exchanges that `request` needs; yields each message, returns the whole answer."""
+    asked = request
+    if limits.early and request.code == messages.GET and request.value(BLOCK2) is None:
+        asked = request.plus((BLOCK2, Block(0, False, limits.szx).encoded()))
     for _ in range(2):
-        response = yield from _upload(request, limits, progress)
+        response = yield from _upload(asked, limits, progress)
         whole = yield from download(request, response, progress)
         if whole is not None:
             return whole
     return _own(messages.SERVER_ERROR, b"the resource changes faster than it can be read")
+
+
+def once(request: Message) -> Steps:
+    """One exchange and no more, blocks or not."""
+    return (yield request)
 
 
 def _own(code: int, text: bytes) -> Message:
@@ -66,8 +80,9 @@ def _upload(request: Message, limits: Limits, progress: Progress) -> Steps:
         response = yield request
         if response.code != messages.TOO_LARGE or not _learn(response, request, limits):
             return response
-    for _ in range(3):
-        response = yield from _in_blocks(request, limits, progress)
+    for attempt in range(3):
+        tag = [(REQUEST_TAG, limits.tag + bytes([attempt]))] if limits.tag else []
+        response = yield from _in_blocks(request.plus(*tag), limits, progress)
         retry = response.code == messages.INCOMPLETE or (
             response.code == messages.TOO_LARGE and _learn(response, request, limits)
         )
@@ -117,7 +132,7 @@ def download(
     if first is None or first.number or not first.more or request.value(BLOCK2):
         return response
     body, szx = bytearray(response.payload), first.szx
-    follow = replace(request, payload=b"").without(OBSERVE, BLOCK1, SIZE1)
+    follow = replace(request, payload=b"").without(OBSERVE, BLOCK1, SIZE1, REQUEST_TAG)
     while True:
         block = Block(len(body) >> (szx + 4), False, szx)
         following = yield follow.plus((BLOCK2, block.encoded()))
@@ -137,39 +152,3 @@ def download(
 
 def _changed(first: Message, later: Message) -> bool:
     return first.value(ETAG) != later.value(ETAG)
-
-
-class Assembler:
-    """Bodies that arrive in Block1 steps; bounded in number, size and age (seconds)."""
-
-    def __init__(self, *, bodies: int = 16, largest: int = 1 << 16, idle: float = 60.0) -> None:
-        self._bodies, self._largest, self._idle = bodies, largest, idle
-        self._open: OrderedDict[Hashable, tuple[float, bytearray]] = OrderedDict()
-
-    def take(self, key: Hashable, message: Message, now: float) -> tuple[Message | None, Message]:
-        """The request as a whole when its last block came, else None; and the answer to give."""
-        block = message.sound_block(BLOCK1)
-        if block is None:
-            return None, message.reply(messages.BAD_REQUEST, b"bad block")
-        echo = [(BLOCK1, block.encoded())]
-        self._forget(now)
-        begun = self._open.pop(key, (now, bytearray()))[1] if block.number else bytearray()
-        if block.start != len(begun):
-            return None, message.reply(messages.INCOMPLETE, b"", echo)
-        body = begun + message.payload
-        if len(body) > self._largest:
-            return None, message.reply(messages.TOO_LARGE, b"", echo)
-        if not block.more:
-            whole = replace(message, payload=bytes(body)).without(BLOCK1, SIZE1)
-            return whole, message.reply(messages.CHANGED, b"", echo)
-        self._open[key] = (now, body)
-        while len(self._open) > self._bodies:
-            self._open.popitem(last=False)
-        return None, message.reply(messages.CONTINUE, b"", echo)
-
-    def _forget(self, now: float) -> None:
-        while self._open:
-            key, (since, _) = next(iter(self._open.items()))
-            if now - since < self._idle:
-                return
-            del self._open[key]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from elastik.coap import formats
+
 CON, NON, ACK, RST = range(4)
 EMPTY, GET, POST, PUT, DELETE = range(5)
 METHODS = {"GET": GET, "POST": POST, "PUT": PUT, "DELETE": DELETE}
@@ -12,26 +14,16 @@ METHODS = {"GET": GET, "POST": POST, "PUT": PUT, "DELETE": DELETE}
 IF_MATCH, URI_HOST, ETAG, IF_NONE_MATCH, OBSERVE, URI_PORT = 1, 3, 4, 5, 6, 7
 LOCATION_PATH, URI_PATH, CONTENT_FORMAT, MAX_AGE, URI_QUERY, ACCEPT = 8, 11, 12, 14, 15, 17
 BLOCK2, BLOCK1, SIZE2, PROXY_URI, PROXY_SCHEME, SIZE1 = 23, 27, 28, 35, 39, 60
-# The core's private option: the raw token.
+ECHO, REQUEST_TAG = 252, 292
+# The core's private option: the raw token, as `Authorization: Bearer` would carry it.
 AUTH = 65001
 
 CREATED, DELETED, VALID, CHANGED, CONTENT, CONTINUE = 65, 66, 67, 68, 69, 95
 BAD_REQUEST, UNAUTHORIZED, BAD_OPTION, FORBIDDEN = 128, 129, 130, 131
 NOT_FOUND, METHOD_NOT_ALLOWED, INCOMPLETE = 132, 133, 136
-CONFLICT, PRECONDITION_FAILED, TOO_LARGE, UNSUPPORTED_FORMAT = 137, 140, 141, 143
+NOT_ACCEPTABLE, CONFLICT, PRECONDITION_FAILED = 134, 137, 140
+TOO_LARGE, UNSUPPORTED_FORMAT, TOO_MANY = 141, 143, 157
 SERVER_ERROR, UNAVAILABLE, GATEWAY_TIMEOUT, NO_PROXYING = 160, 163, 164, 165
-
-# The media types that have a number (RFC 7252 §12.3 and the registry after it).
-FORMATS = {
-    0: "text/plain; charset=utf-8",
-    40: "application/link-format",
-    41: "application/xml",
-    42: "application/octet-stream",
-    50: "application/json",
-    60: "application/cbor",
-    110: "application/senml+json",
-    112: "application/senml+cbor",
-}
 
 
 class BadMessage(ValueError):
@@ -255,12 +247,6 @@ def path_options(path: str) -> list[tuple[int, bytes]]:
 
 
 def media_type(message: Message) -> str | None:
-    """The media type of a message's Content-Format; None without one or for an unknown number."""
+    """The media type of a message's Content-Format; None without one."""
     number = message.uint(CONTENT_FORMAT)
-    return None if number is None else FORMATS.get(number)
-
-
-def format_number(content_type: str) -> int | None:
-    """The number of a media type, parameters aside; None when it has none here."""
-    base = content_type.partition(";")[0].strip().lower()
-    return next((n for n, name in FORMATS.items() if name.partition(";")[0] == base), None)
+    return None if number is None else formats.media_type(number)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.messages import CON, Block, Message
+from elastik.coap import messages
+from elastik.coap.messages import CON, Block, Message
 
 options = st.lists(st.tuples(st.integers(0, 65535), st.binary(max_size=300)), max_size=6)
 some = st.builds(

@@ -1,4 +1,4 @@
-"""Asking one board: own message ids and tokens, one exchange at a time (RFC 7252 §4, §5).
+"""Asking one peer: own message ids and tokens, one exchange at a time (RFC 7252 §4, §5).
 
 No socket and no clock: `send` takes messages out, `received` and `tick` get the time.
 """
@@ -10,14 +10,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from elastik_cli.serialio import messages
-from elastik_cli.serialio.blocks import TOKEN_BYTES, Limits, Steps, transfer
-from elastik_cli.serialio.messages import ACK, CON, EMPTY, OBSERVE, RST, Message
+from elastik.coap import messages
+from elastik.coap.blocks import TOKEN_BYTES, Limits, Steps, once, transfer
+from elastik.coap.messages import ACK, CON, EMPTY, OBSERVE, RST, Message
 
 NEVER = float("inf")
 QUEUE = 64
 # A serial line answers within milliseconds; RFC 7252 §4.8.1 allows a shorter wait there.
-ACK_TIMEOUT_S = 0.4
+LINE_ACK_TIMEOUT_S = 0.4
 RETRANSMISSIONS = 4
 # How long an answer may still belong to an exchange that has ended, in seconds.
 REMEMBERED_S = 93.0
@@ -45,9 +45,9 @@ class Operation:
 
     steps: Steps | None
     done: Done
+    attempts: int
     notified: Notified | None = None
     ping: bool = False
-    attempts: int = RETRANSMISSIONS
     cancelled: bool = False
     begun: float = 0.0
     token: bytes = b""
@@ -80,12 +80,19 @@ class Talked:
 
 @dataclass
 class Talker:
-    """The client side of one line."""
+    """The client side of one line or socket.
+
+    An answer is awaited `ack_timeout` seconds, times a random factor from 1 to
+    `ack_random_factor`, and as long as `baud` needs for the bytes; then twice as long, four times.
+    """
 
     send: Callable[[Message], None]
     limits: Limits = field(default_factory=Limits)
-    baud: int = 115200
+    baud: float = 115200
     response_timeout: float = 30.0
+    ack_timeout: float = LINE_ACK_TIMEOUT_S
+    ack_random_factor: float = 1.0
+    retransmissions: int = RETRANSMISSIONS
     rand: random.Random = field(default_factory=random.Random)
     taken: Callable[[int], bool] = lambda mid: False
 
@@ -114,12 +121,16 @@ class Talker:
         An observation that is renewed keeps its `token` (RFC 7641 §3.3.1).
         """
         steps = transfer(request, self.limits)
-        operation = Operation(steps, done, notified, begun=now, token=token)
+        operation = Operation(steps, done, self.retransmissions, notified, begun=now, token=token)
         return self._enqueue(operation, now)
+
+    def exchange(self, step: Message, done: Done, now: float) -> Operation:
+        """Send exactly this message in its turn: blocks are the caller's."""
+        return self._enqueue(Operation(once(step), done, self.retransmissions, begun=now), now)
 
     def ping(self, done: Done, now: float, *, attempts: int = 0) -> Operation:
         """Ask for a sign of life: an empty CON, which RFC 7252 §4.3 answers with a reset."""
-        return self._enqueue(Operation(None, done, ping=True, attempts=attempts, begun=now), now)
+        return self._enqueue(Operation(None, done, attempts, ping=True, begun=now), now)
 
     def forget(self, token: bytes) -> None:
         """Take no more notifications with this token."""
@@ -169,9 +180,13 @@ class Talker:
             token = operation.token = operation.token or token
         message = replace(step, type=CON, mid=self._new_mid(), token=token)
         # Both directions at 10 bits a byte, and a little for the board.
-        wait = ACK_TIMEOUT_S + len(messages.encode(message)) * 20 / self.baud
+        wait = self._ack_wait() + len(messages.encode(message)) * 20 / self.baud
         self._current = Exchange(operation, message, wait, now + wait)
         self.send(message)
+
+    def _ack_wait(self) -> float:
+        spread = self.ack_random_factor
+        return self.ack_timeout * (self.rand.uniform(1, spread) if spread > 1 else 1)
 
     def _new_mid(self) -> int:
         for _ in range(0x10000):
@@ -189,7 +204,7 @@ class Talker:
         if not message.is_response:
             return False
         current = self._current
-        if current and message.token == current.message.token and not current.operation.ping:
+        if current and not current.operation.ping and _answers(message, current.message):
             self._acknowledge(message)
             self._answered(current, message, now)
             return True
@@ -289,3 +304,9 @@ class Talker:
             now - next(iter(self._ended.values())) > REMEMBERED_S or len(self._ended) > 512
         ):
             self._ended.popitem(last=False)
+
+
+def _answers(message: Message, request: Message) -> bool:
+    """RFC 7252 §5.3.2: the token matches, and on an acknowledgement the message id, too."""
+    same_id = message.type != ACK or message.mid == request.mid
+    return same_id and message.token == request.token
