@@ -162,8 +162,10 @@ def test_stopping_before_a_dead_letter_is_stored_keeps_the_event(reactor, tmp_pa
         raise ValueError
 
     def work():
-        e.put("job", b"1")
-        tried.wait(10)
+        # The stream may not be open yet on a slow machine: then nobody is told.
+        while not tried.is_set():
+            e.put("job", b"1")
+            tried.wait(1)
         reactor.stop()
 
     put_json, e.put_json = e.put_json, refuse
