@@ -205,8 +205,6 @@ def test_listen_prints_what_happens(core, listening):
     second = told()
     core.put("/home/sensor/a", b"2", content_type="text/plain")
     third = told()
-    # The core looks at a list a little later: a change of that moment may wait for the next look.
-    time.sleep(1)
     core.request("DELETE", "/home/sensor/a")
     assert told() == ("delete", "home/sensor/a", None)
     assert process.wait(20) == 0

@@ -58,29 +58,7 @@ def test_a_listener_hears_all_while_the_log_is_pruned(start_core):
     assert ids == sorted(set(ids))
 
 
-def test_an_older_layout_is_brought_up_in_one_step(filled, start_core, offline):
-    before = offline("verify", "--data-dir", filled).summary
-    db = sqlite3.connect(filled / "elastik.db")
-    for name in ("version_kept", "version_gone", "log_gone"):
-        db.execute(f"DROP TRIGGER {name}")
-    db.execute("DROP TABLE kept")
-    rows = db.execute("SELECT count(*) FROM log").fetchone()[0]
-    db.execute("PRAGMA user_version = 1")
-    db.close()
-    assert offline("verify", "--data-dir", filled).summary == before, "it is read as it lies"
-    copy = start_core(data=filled, env={"ELASTIK_READ_ONLY": "1"})
-    assert line(copy, "log")[0] == "0"
-    assert copy.stop() == 0
-    core = start_core(data=filled)
-    assert line(core, "log")[0] == str(rows)
-    assert core.put("/home/a", b"more").status == 200
-    assert line(core, "log")[0] == str(rows + 1)
-    assert core.stop() == 0
-    assert offline("data", "check", "--data-dir", filled).code == 0
-    assert offline("verify", "--data-dir", filled).code == 0
-
-
-@pytest.mark.parametrize("layout", [3, 99])
+@pytest.mark.parametrize("layout", [2, 99])
 def test_a_newer_layout_is_refused_by_name(layout, filled, core_binary):
     db = sqlite3.connect(filled / "elastik.db")
     db.execute(f"PRAGMA user_version = {layout}")

@@ -63,7 +63,7 @@ fn one(endpoint: &mut Endpoint, id: u64, anyway: bool) {
         endpoint.layer.confirm(now, peer, token, &reply, Owner::Response, &mut endpoint.out);
         return;
     }
-    let Some(state) = state else { return };
+    let Some(mut state) = state else { return };
     if observer.watch.is_told(&state) && !anyway {
         observer.due = false;
         return;
@@ -78,6 +78,7 @@ fn one(endpoint: &mut Endpoint, id: u64, anyway: bool) {
         observer.due = true;
         return;
     }
+    state.seq = observer.watch.next(&state);
     let (reply, blocks) = observer.watch.notification(&state);
     let reply = sealed(reply);
     observer.due = false;

@@ -130,8 +130,15 @@ impl Watch {
         door.tokens().may(&door.identify(&self.proof), action).is_ok()
     }
 
-    /// Whether the observer has this state or a newer one. A list names its version by its text alone: not every
-    /// event shows in it.
+    /// The number that this state is told under. A change during the look at a list may have none of
+    /// its own yet, and an observer drops what comes under a number it has (RFC 7641 §3.4).
+    pub fn next(&self, state: &State) -> u64 {
+        let changed = matches!(self.target, Target::Links(_)) && self.etag != state.version.etag;
+        state.seq.max(self.seq + u64::from(changed))
+    }
+
+    /// Whether the observer has this state or a newer one. A list names its version by its text
+    /// alone: not every event shows in it.
     pub fn is_told(&self, state: &State) -> bool {
         match self.target {
             Target::World(_) => self.seq >= state.seq,

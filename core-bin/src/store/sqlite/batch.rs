@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::answers::Known;
 use super::events::Draft;
 use super::objects::{self, Objects};
+use super::rows;
 use super::schema::StoreRow;
-use super::{bounds, rows};
 use crate::audit::keys::AuditKey;
 use crate::audit::log::LogKind;
 use crate::path::WorldPath;
@@ -448,13 +448,10 @@ impl Transaction<'_> {
 
     /// Writes the store's row: the last statement before COMMIT.
     pub fn seal(&self) -> rusqlite::Result<()> {
-        if self.logged > 0 {
-            bounds::logged(self.db, self.logged)?;
-        }
         self.db
             .prepare_cached(
                 "UPDATE store SET high_water = ?1, seq = ?2, mac = ?3, worlds = ?4, bytes = ?5, \
-                 next_row = ?6",
+                 next_row = ?6, log_rows = log_rows + ?7",
             )?
             .execute(params![
                 self.row.high_water as i64,
@@ -463,6 +460,7 @@ impl Transaction<'_> {
                 self.row.worlds as i64,
                 self.row.bytes as i64,
                 self.row.next_row,
+                self.logged as i64,
             ])?;
         Ok(())
     }

@@ -2,26 +2,23 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::trouble::{Trouble, trouble};
 use super::{SqliteStore, history, prune};
 use crate::store::{Event, Numbers, StoreError};
 
-/// Counters that a start need not count. The file's own rules keep them, but for new rows of the
-/// log, which each commit counts once (`logged`).
-pub const TABLES: &str = "
-CREATE TABLE kept(what TEXT PRIMARY KEY, used INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO kept VALUES('history', (SELECT coalesce(sum(size), 0) FROM version));
-INSERT INTO kept VALUES('log', (SELECT count(*) FROM log));
+/// Keep the counters of the store's row, so that a start need not count. New rows of the log are
+/// counted by each commit in one go.
+pub const TRIGGERS: &str = "
 CREATE TRIGGER version_kept AFTER INSERT ON version BEGIN
-  UPDATE kept SET used = used + new.size WHERE what = 'history';
+  UPDATE store SET history_bytes = history_bytes + new.size;
 END;
 CREATE TRIGGER version_gone AFTER DELETE ON version BEGIN
-  UPDATE kept SET used = used - old.size WHERE what = 'history';
+  UPDATE store SET history_bytes = history_bytes - old.size;
 END;
 CREATE TRIGGER log_gone AFTER DELETE ON log BEGIN
-  UPDATE kept SET used = used - 1 WHERE what = 'log';
+  UPDATE store SET log_rows = log_rows - 1;
 END;
 ";
 
@@ -29,48 +26,37 @@ END;
 /// worlds are listed for a pruning once in so many writes.
 const SLACK: u64 = 10;
 
-/// `rows` were added to the log.
-pub fn logged(db: &Connection, rows: u64) -> rusqlite::Result<()> {
-    db.prepare_cached("UPDATE kept SET used = used + ?1 WHERE what = 'log'")?
-        .execute([rows as i64])?;
+/// One row was added to the log by another way than a commit of writes.
+pub fn logged(db: &Connection) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE store SET log_rows = log_rows + 1")?.execute([])?;
     Ok(())
 }
 
 /// Counts again, after rows came by another way.
 pub fn recount(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(
-        "UPDATE kept SET used = (SELECT coalesce(sum(size), 0) FROM version) WHERE what = 'history';
-         UPDATE kept SET used = (SELECT count(*) FROM log) WHERE what = 'log'",
+        "UPDATE store SET log_rows = (SELECT count(*) FROM log), \
+         history_bytes = (SELECT coalesce(sum(size), 0) FROM version)",
     )
 }
 
-fn used(db: &Connection, what: &str) -> rusqlite::Result<u64> {
-    let used: Option<i64> = db
-        .prepare_cached("SELECT used FROM kept WHERE what = ?1")?
-        .query_row([what], |row| row.get(0))
-        .optional()?;
-    Ok(used.unwrap_or(0).max(0) as u64)
+/// Bytes of kept versions, and rows of the log.
+fn used(db: &Connection) -> rusqlite::Result<(u64, u64)> {
+    let count = |count: i64| count.max(0) as u64;
+    db.prepare_cached("SELECT history_bytes, log_rows FROM store")?
+        .query_row([], |row| Ok((count(row.get(0)?), count(row.get(1)?))))
 }
 
 /// Removes the oldest versions of all while they take more than `max`; true when more may follow.
 pub fn forget_surplus(db: &Connection, max: Option<u64>) -> rusqlite::Result<bool> {
-    let Some(surplus) = max.map(|max| used(db, "history").map(|used| used.saturating_sub(max)))
-    else {
-        return Ok(false);
-    };
-    history::forget_oldest(db, surplus?)
+    let Some(max) = max else { return Ok(false) };
+    history::forget_oldest(db, used(db)?.0.saturating_sub(max))
 }
 
 impl SqliteStore {
-    /// Bytes of kept versions, and rows of the log (none of them in a copy of an older layout).
+    /// Bytes of kept versions, and rows of the log.
     pub fn kept(&self) -> Result<(u64, u64), StoreError> {
-        self.readers.with(|db| {
-            let there = "SELECT EXISTS(SELECT 1 FROM sqlite_schema WHERE name = 'kept')";
-            if !db.query_row(there, [], |row| row.get(0))? {
-                return Ok((0, 0));
-            }
-            Ok((used(db, "history")?, used(db, "log")?))
-        })
+        self.readers.with(used)
     }
 
     /// Prunes the log when it exceeds its limit: an audited op, with a number nobody is told of.
@@ -79,7 +65,7 @@ impl SqliteStore {
             return vec![];
         };
         let mut writer = self.writer();
-        let surplus = used(&writer.db, "log").unwrap_or(0).saturating_sub(max);
+        let surplus = used(&writer.db).map_or(0, |used| used.1).saturating_sub(max);
         if surplus <= max / SLACK {
             return vec![];
         }

@@ -366,7 +366,7 @@ impl Importer<'_> {
         };
         row.mac = log::mac(self.key, &row);
         rows::insert_log(self.db, &row)?;
-        bounds::logged(self.db, 1)?;
+        bounds::logged(self.db)?;
         (self.row.seq, self.row.mac) = (row.seq, row.mac);
         self.db.execute(
             "INSERT INTO world(id, path, seq, event_id, events, hmac, body_sha256, size, \

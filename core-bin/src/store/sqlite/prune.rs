@@ -119,7 +119,7 @@ pub fn own_row(
     };
     row.mac = log::mac(key, &row);
     rows::insert_log(db, &row)?;
-    bounds::logged(db, 1)?;
+    bounds::logged(db)?;
     db.execute(
         "UPDATE store SET key = ?1, seq = ?2, mac = ?3, high_water = max(high_water, ?2)",
         params![number, row.seq as i64, &row.mac[..]],

@@ -14,7 +14,7 @@ use crate::store::quota::Shares;
 const APPLICATION_ID: i64 = 0x456c_7374;
 
 /// The layout below. A newer file is refused by name, an older one is migrated.
-const USER_VERSION: i64 = 2;
+const USER_VERSION: i64 = 1;
 
 /// SQLite before this has a bug in the WAL's reset (design §1).
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -28,7 +28,8 @@ CREATE TABLE store(
   high_water INTEGER NOT NULL,
   seq INTEGER NOT NULL, mac BLOB NOT NULL,
   worlds INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  next_row INTEGER NOT NULL
+  next_row INTEGER NOT NULL,
+  log_rows INTEGER NOT NULL, history_bytes INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE key(
@@ -92,9 +93,6 @@ CREATE TABLE answered(
 ) STRICT;
 ";
 
-/// From each older layout to the next, the first from layout 1.
-const UPGRADES: &[&str] = &[bounds::TABLES];
-
 /// What the one row of the store said at the start.
 #[derive(Clone, Debug)]
 pub struct StoreRow {
@@ -137,7 +135,6 @@ fn prepare(db: &Connection, file: &Path, key: &AuditKey) -> Result<StoreRow, Str
     if empty != 0 {
         let row = read_row(db).map_err(failed)?;
         check_key(db, &row, key)?;
-        upgrade(db).map_err(failed)?;
     }
     let row = read_row(db).map_err(failed)?;
     check_key(db, &row, key)?;
@@ -166,27 +163,14 @@ fn lay(db: &Connection, key: &AuditKey) -> rusqlite::Result<()> {
     // One transaction: a crash leaves an empty file, which is laid again, or a whole one.
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
-    tx.execute_batch(bounds::TABLES)?;
+    tx.execute_batch(bounds::TRIGGERS)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", USER_VERSION)?;
     tx.execute("INSERT INTO key(n, key_id, since_seq) VALUES(1, ?1, 0)", [&key.id[..]])?;
     tx.execute(
-        "INSERT INTO store VALUES(1, ?1, ?2, 1, 0, 0, ?3, 0, 0, 1)",
+        "INSERT INTO store VALUES(1, ?1, ?2, 1, 0, 0, ?3, 0, 0, 1, 0, 0)",
         params![&store_id[..], now_us(), &genesis(&store_id)[..]],
     )?;
-    tx.commit()
-}
-
-/// Brings an older layout up to this one, in one transaction.
-fn upgrade(db: &Connection) -> rusqlite::Result<()> {
-    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let due = UPGRADES.get(version.max(1) as usize - 1..).unwrap_or_default();
-    if due.is_empty() {
-        return Ok(());
-    }
-    let tx = db.unchecked_transaction()?;
-    due.iter().try_for_each(|upgrade| tx.execute_batch(upgrade))?;
-    tx.pragma_update(None, "user_version", USER_VERSION)?;
     tx.commit()
 }
 
