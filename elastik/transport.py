@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from elastik.errors import ElastikError, TimedOut, Unreachable
+from elastik import errors
+from elastik.errors import ElastikError
 from elastik.sending import beginning_of, rewind
 
 Body = bytes | IO[bytes] | Iterable[bytes] | None
@@ -86,7 +87,7 @@ class Answer:
             missing = getattr(self._body, "length", None)
             self._done(whole=not missing)
             if missing:
-                raise Unreachable(f"the answer broke off {missing} bytes before its end")
+                raise errors.Unreachable(f"the answer broke off {missing} bytes before its end")
         return piece
 
     def close(self) -> None:
@@ -164,7 +165,9 @@ class Transport:
                 sock.close()
                 raise
             return sock
-        sock = socket.create_connection((self.host, self.port), timeout)
+        # As bytes it needs no IDNA codec, whose import takes longer than a request.
+        host: Any = self.host.encode() if self.host.isascii() else self.host
+        sock = socket.create_connection((host, self.port), timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._wrapped(sock) if self.scheme == "https" else sock
 
@@ -392,7 +395,8 @@ def _joined(answer: http.client.HTTPResponse) -> dict[str, str]:
 
 def unreachable(exc: BaseException, method: str = "", target: str = "") -> ElastikError:
     """The Unreachable or TimedOut that stands for a failure below HTTP."""
-    kind = TimedOut if isinstance(exc, TimeoutError) else Unreachable
+    # By way of the module: these two are loaded only when one is needed.
+    kind = errors.TimedOut if isinstance(exc, TimeoutError) else errors.Unreachable
     if isinstance(exc, http.client.HTTPException) and not str(exc):
         exc = ConnectionError("the server closed the connection")
     return kind(exc, method=method, path=target)

@@ -16,6 +16,9 @@ from elastik_cli.terminal import escape, is_terminal
 def complain(error: BaseException, session: Session, as_json: bool) -> Exit:
     """Print `error` for a person or, `as_json`, for a machine; its exit code."""
     code = exit_for(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+        sys.stderr.write(f"{error.message}\n")  # a help page is no message of one line
+        return code
     message, hint = describe(error, session)
     if as_json:
         import json
@@ -44,7 +47,7 @@ def describe(error: BaseException, session: Session) -> tuple[str, str]:
     if isinstance(error, NoAnswer):
         return _no_answer(error, session), "is the server running? try: elastik doctor"
     if isinstance(error, ElastikError):
-        return _answer(error), ""
+        return _answer(error), _what_next(error)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}", ""
@@ -88,6 +91,16 @@ def _no_answer(error: NoAnswer, session: Session) -> str:
     reason: Any = getattr(error, "reason", None) or error
     reason = getattr(reason, "strerror", None) or reason
     return f"{_where(error)}no answer from {session.server.url}: {_lowered(str(reason))}"
+
+
+def _what_next(error: ElastikError) -> str:
+    if error.status == 404 and error.method == "POST":
+        return "elastik post --create makes it"
+    if error.status == 404 and b"no such version" in error.body:
+        return (
+            "elastik log shows what is kept: the server keeps versions as its ELASTIK_HISTORY says"
+        )
+    return ""
 
 
 def _why_denied(session: Session) -> str:

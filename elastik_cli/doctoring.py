@@ -45,8 +45,11 @@ def examine(session: Session) -> Iterator[dict[str, str]]:
         client = session.client("read", timeout=min(session.timeout, 5.0))
         version = client.request("GET", "/proc/version")
     except (ElastikError, Failure) as error:
-        where = getattr(error, "reason", None) or error
-        yield finding("server", "fail", f"{session.server.url}: {where}", "elastik run")
+        reason = getattr(error, "reason", None) or error
+        where = getattr(reason, "strerror", None) or reason
+        first = session.config.get("contexts") or session.server.url_source != "default"
+        then = "elastik run" if first else "elastik init && elastik run"
+        yield finding("server", "fail", f"{session.server.url}: {where}", then)
         return
     yield _version(session, version)
     yield _clock(version.headers.get("date", ""))

@@ -35,7 +35,7 @@ MEANING = {
     Exit.NOT_FOUND: ("not-found", "Nothing is stored at that path."),
     Exit.DENIED: ("denied", "No token, a wrong one, or one that is too weak."),
     Exit.CONFLICT: ("conflict", "A precondition did not hold: somebody else wrote first."),
-    Exit.UNREACHABLE: ("unreachable", "Nothing answered; trying again may help."),
+    Exit.UNREACHABLE: ("unreachable", "No connection, or one that broke; trying again may help."),
     Exit.PARTIAL: ("partial", "Some of many items failed; the others are done."),
     Exit.TIMED_OUT: ("timeout", "The time given by --timeout ran out."),
     Exit.BUG: ("bug", "A bug in elastik."),
@@ -52,7 +52,7 @@ BY_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.Unauthorized, Exit.DENIED),
     (errors.PreconditionFailed, Exit.CONFLICT),
     (errors.Conflict, Exit.CONFLICT),
-    (TimeoutError, Exit.TIMED_OUT),
+    (TimeoutError, Exit.TIMED_OUT),  # errors.TimedOut is one, and costs nothing to name so
     (errors.NoAnswer, Exit.UNREACHABLE),
     (errors.Corrupt, Exit.NO),
     (errors.ElastikError, Exit.FAILED),

@@ -14,6 +14,13 @@ from elastik_cli.exits import Exit, Failure
 class Paged(click.Command):
     """A command whose long help page a person reads in a pager."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click leaves it out of some: whose help is it, then?
+            raise
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         return super().shell_complete(ctx, incomplete) + self.common_offers(incomplete)
 

@@ -57,6 +57,14 @@ def rows(session: Session, client: Client, prefix: str, *, depth: int, long: boo
         raise NotFound(404, b"nothing at or below it", method="LIST", path=f"/{prefix}")
 
 
+def ordered(found: Iterable[Row], by: str) -> Iterator[Row]:
+    """The rows by `size` or `age`, the largest or newest first; what has neither comes last."""
+    if by == "size":
+        return iter(sorted(found, key=lambda row: (-row.get("size", -1), row["path"])))
+    by_path = sorted(found, key=lambda row: str(row["path"]))
+    return iter(sorted(by_path, key=lambda row: str(row.get("modified", "")), reverse=True))
+
+
 def _kinds(found: Iterable[Row]) -> Iterator[Row]:
     for row in found:
         if "etag" in row:

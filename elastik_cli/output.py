@@ -113,6 +113,21 @@ class Output:
             text = "  ".join([*padded, row[-1]])
             self.line(self.style(text, 2) if number == 0 else text)
 
+    def aligned(self, plain: Callable[[Record], str]) -> Callable[[list[Record]], None]:
+        """For `rows`: the fields of the plain form under each other, as a person reads them."""
+
+        def show(kept: list[Record]) -> None:
+            from rich.cells import cell_len
+
+            lines = [[escape(cell) for cell in plain(record).split("\t")] for record in kept]
+            widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+            for cells in lines:
+                gaps = [" " * (w - cell_len(c)) for c, w in zip(cells[:-1], widths, strict=False)]
+                padded = [c + gap for c, gap in zip(cells[:-1], gaps, strict=True)]
+                self.line("  ".join([*padded, cells[-1]]))
+
+        return show
+
     def console(self) -> Console:
         """rich's console on stdout; for terminals only, because it cuts long cells."""
         from rich.console import Console

@@ -62,7 +62,7 @@ class Runner:
         self.signalled: list[int] = []
         self.verdict: Exit | None = None
         self.refused: BaseException | None = None
-        self._connected = False
+        self._connected = self._asking = False
         self._watchdog = notify.watchdog_interval()
         self._last_sign = 0.0
 
@@ -76,10 +76,10 @@ class Runner:
         deadline = self._deadline()
         self._on_signals()
         try:
-            for event in first:
-                self._event(event)
+            self._take(first)
             if self.feed is None:
-                self.handler.flush()
+                if not self.signalled:
+                    self.handler.flush()
             elif not self._full():
                 self.feed.start()
             while self._go_on(deadline):
@@ -101,6 +101,17 @@ class Runner:
         limit = self.limits.timeout
         return float("inf") if limit is None else time.monotonic() + limit
 
+    def _take(self, first: Iterable[Event]) -> None:
+        """Handle what exists already. It comes by requests, and a signal need not await them."""
+        self._asking = True
+        try:
+            for event in first:
+                self._event(event)
+        except Stopped as stopped:
+            self.signalled.append(stopped.number)
+        finally:
+            self._asking = False
+
     def _patience(self, deadline: float) -> float:
         """How long the next step may wait for something to happen."""
         now = time.monotonic()
@@ -108,7 +119,13 @@ class Runner:
 
     def _on_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _frame: self.inbox.put(signal.Signals(number)))
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        if self._asking:
+            self._asking = False
+            raise Stopped(number)
+        self.inbox.put(signal.Signals(number))
 
     def _full(self) -> bool:
         return self.limits.count is not None and self.taken >= self.limits.count

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 from elastik.paths import canonical_prefix
 from elastik_cli import trees
@@ -54,8 +55,12 @@ def sync(
 
 def show(session: Session, steps: Iterable[Step]) -> None:
     """The plan: action, size and path of each step."""
+
+    def line(row: Any) -> str:
+        return f"{row['action']}\t{row['size']}\t{row['path']}"
+
     rows = (step.record() for step in steps)
-    session.out.rows(rows, lambda r: f"{r['action']}\t{r['size']}\t{r['path']}")
+    session.out.rows(rows, line, human=session.out.aligned(line))
     session.out.flush()
 
 

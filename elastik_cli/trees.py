@@ -10,10 +10,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elastik.errors import BadPath, ElastikError
+from elastik.errors import BadPath, ElastikError, NoAnswer, Unauthorized
 from elastik.paths import canonical
 from elastik_cli import progress
 from elastik_cli.bodies import guess_type
+from elastik_cli.complaint import describe
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.session import Session
 
@@ -168,28 +169,59 @@ def escape_of(root: Path, file: Path) -> str:
 
 
 def apply(session: Session, client: Client, steps: list[Step], jobs: int) -> list[Step]:
-    """Do all steps, `jobs` at a time; those that failed, said on stderr."""
-    from concurrent.futures import ThreadPoolExecutor
+    """Do all steps, `jobs` at a time; those that failed, said on stderr.
 
-    def attempt(step: Step) -> Step | None:
-        failed = _attempt(step)
-        bar.finished()
-        return failed
-
-    def _attempt(step: Step) -> Step | None:
-        fault = step.fault
-        if not fault:
-            try:
-                _do(session, client, step, bar)
-                return None
-            except (ElastikError, OSError) as error:
-                fault = f"{getattr(error, 'status', '')} {error}".strip()
-        session.say(f"{step.action} {step.path}: {fault}")
-        return step
-
+    Raises:
+        ElastikError: the first one, when nothing at all worked because of it.
+    """
     sizes = [step.size if step.action in ("put", "get") else 0 for step in steps]
-    with progress.several(session, "in all", sizes) as bar, ThreadPoolExecutor(jobs) as pool:
-        return [step for step in pool.map(attempt, steps) if step]
+    with progress.several(session, "in all", sizes) as bar:
+        failed = _Hands(session, client, bar).do(steps, jobs)
+    first = next((error for _, error in failed), None)
+    if len(failed) == len(steps) and isinstance(first, (NoAnswer, Unauthorized)):
+        raise first
+    return [step for step, _ in failed]
+
+
+class _Hands:
+    """Several steps at once. When the server is gone, the rest is left for another time."""
+
+    def __init__(self, session: Session, client: Client, bar: progress.Several) -> None:
+        self.session, self.client, self.bar = session, client, bar
+        self._gone = False
+
+    def do(self, steps: list[Step], jobs: int) -> list[tuple[Step, Exception | None]]:
+        """The steps that failed, each with its error; None where it was never tried."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        pool = ThreadPoolExecutor(jobs)
+        try:
+            done = list(pool.map(self._attempt, steps))
+        finally:
+            # After Ctrl-C nobody waits for what hangs; what runs to its end has run by now.
+            pool.shutdown(wait=False, cancel_futures=True)
+        if self._gone:
+            left = sum(outcome is not None and outcome[1] is None for outcome in done)
+            self.session.say(f"{left} not tried: the server is gone") if left else None
+        return [outcome for outcome in done if outcome]
+
+    def _attempt(self, step: Step) -> tuple[Step, Exception | None] | None:
+        if self._gone:
+            return step, None
+        error: Exception | None = None
+        told = f"{step.action} {step.path}: {step.fault}"
+        if not step.fault:
+            try:
+                _do(self.session, self.client, step, self.bar)
+                self.bar.finished()
+                return None
+            except (ElastikError, OSError) as exc:
+                error = exc
+                told = describe(exc, self.session)[0]
+        self._gone |= isinstance(error, NoAnswer)
+        self.session.say(told)
+        self.bar.finished()
+        return step, error
 
 
 def _do(session: Session, client: Client, step: Step, bar: progress.Several) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from elastik.errors import NotFound
 from elastik_cli.browse import cut
 from elastik_cli.quantities import human_size
 from elastik_cli.session import Session
@@ -18,8 +19,15 @@ Sizes = list[tuple[str, int]]
 
 
 def sizes(session: Session, client: Client, prefix: str) -> Sizes:
-    """(path, bytes) of each world at or below `prefix`, by one request."""
-    return session.patiently(lambda: list(client.walk(prefix)))
+    """(path, bytes) of each world at or below `prefix`, by one request.
+
+    Raises:
+        NotFound: when there is none, unless everything was asked for.
+    """
+    found = session.patiently(lambda: list(client.walk(prefix)))
+    if prefix and not found:
+        raise NotFound(404, b"nothing at or below it", method="LIST", path=f"/{prefix}")
+    return found
 
 
 def summed(rows: Iterable[tuple[str, int]], prefix: str, depth: int) -> Sizes:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import threading
+import time
 import warnings
 
 import elastik
@@ -342,10 +343,16 @@ def reactor(e):
         )
         return elastik.Reply("/home/out/1", body + b"!")
 
+    def poke(e):
+        # Until it is heard: nothing tells from outside when 8.3.0 listens.
+        while len(seen) < 2:
+            time.sleep(0.1)
+            e.put("in/1", "x", project="p")
+
     @elastik.on_startup
     def up(e):
         seen.append("up")
-        threading.Timer(0.3, lambda: e.put("in/1", "x", project="p")).start()
+        threading.Thread(target=poke, args=(e,), daemon=True).start()
 
     @elastik.on_shutdown
     def down():

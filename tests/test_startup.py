@@ -64,17 +64,29 @@ def test_help_of_a_verb_imports_only_that_verb(verb):
     }
 
 
+# What a plain request needs none of; each was once imported by some detour.
+DETOURS = {
+    "rich", "asyncio", "aiocoap", "serial", "hashlib", "tempfile", "platformdirs", "stringprep",
+    "concurrent", "tomllib", "subprocess", "elastik_cli.trees", "elastik_cli.workers",
+}  # fmt: skip
+
+
+LINES = ["get start", "head start", "ls", "put start --text x", "post start --text x", "rm start"]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_plain_request_imports_only_what_it_needs(line, shared_core, tmp_path):
+    shared_core.put("/home/start", b"x")
+    token = tmp_path / "token"
+    token.write_text(shared_core.approve)
+    token.chmod(0o600)
+    server = ("--no-context", "--url", shared_core.url, "--token-file", str(token))
+    modules = imported(*server, *line.split())
+    assert "http.client" in modules
+    assert not {m for m in modules if m in DETOURS or m.split(".")[0] in DETOURS}
+
+
 def test_a_refused_connection_imports_no_event_loop():
     # Port 9 (discard) refuses at once where nothing listens.
     modules = imported("--no-context", "--url", "http://127.0.0.1:9", "get", "note", expect=7)
     assert not {m for m in modules if m.split(".")[0] in {"rich", "asyncio", "aiocoap", "serial"}}
-
-
-def test_import_elastik_loads_no_client():
-    probe = "import sys, elastik.errors; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd="/"
-    )
-    modules = set(done.stdout.split())
-    assert not heavy(modules)
-    assert not modules & {"elastik.client", "elastik.transport", "urllib.request", "click"}

@@ -6,16 +6,18 @@ Needs aiohttp: ``pip install 'elastik[aio]'``.
 
     async with Elastik("http://127.0.0.1:3105", "write-token") as e:
         await e.put("note", "hello")
-        async for event in e.listen("inbox/*"):
-            print(event["path"])
+        async with e.listen("inbox/*") as events:
+            async for event in events:
+                print(event["path"])
 """
 
 from __future__ import annotations
 
 from elastik.aio.formats import Formats
 from elastik.aio.hierarchy import Hierarchy
+from elastik.aio.listening import EventStream
 
-__all__ = ["Elastik"]
+__all__ = ["Elastik", "EventStream"]
 
 
 class Elastik(Formats, Hierarchy):

@@ -9,9 +9,9 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from elastik import paths
+from elastik.aio.listening import EventStream
 from elastik.aio.sessions import session_to
 from elastik.errors import ElastikError, TimedOut, Unreachable, error_for
-from elastik.events import SILENCE_S, Event, FrameParser
 from elastik.history import version_target
 from elastik.listening import Listening
 from elastik.plans import Ask, Lines, Open, Pause, Plan, Read, Result, Save, Step
@@ -373,7 +373,7 @@ class Verbs:
         """All stored paths in byte order."""
         return await self._do(self._plans.names())
 
-    async def listen(
+    def listen(
         self,
         pattern: str | Sequence[str] = "*",
         *,
@@ -381,36 +381,10 @@ class Verbs:
         timeout: float | None = None,
         inline: bool = False,
         max_inline: int = 1 << 20,
-    ) -> AsyncIterator[Event]:
-        """Asynchronous iterator of events, as `elastik.Elastik.listen`; ends with the stream."""
+    ) -> EventStream:
+        """As `elastik.Elastik.listen`: ``async with``, or at once ``async for``."""
         listening = Listening(pattern, max_inline if inline else None)
-        source = await self._do(listening.opened(self._plans, last_event_id))
-        try:
-            async for event in self._events(source.answer, timeout):
-                if await self._do(listening.finished(event)):
-                    yield event
-        finally:
-            source.close()
-
-    async def _events(self, answer: ClientResponse, timeout: float | None) -> AsyncIterator[Event]:
-        parser = FrameParser()
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
-        while True:
-            left = None if deadline is None else max(0.0, deadline - loop.time())
-            try:
-                piece = await asyncio.wait_for(answer.content.readany(), left)
-            except self._aiohttp.ServerTimeoutError:
-                raise Unreachable(f"nothing heard for {SILENCE_S:.0f} s", path="/listen") from None
-            except asyncio.TimeoutError:
-                raise TimedOut(f"no event within {timeout} s", path="/listen") from None
-            except self._failures as exc:
-                raise _unreachable(exc, "GET", "/listen") from exc
-            if not piece:
-                return
-            for event in parser.feed(piece):
-                yield event
-                deadline = None if timeout is None else loop.time() + timeout
+        return EventStream(self, listening, last_event_id, timeout)
 
 
 class ByteStream(AsyncIterator[bytes]):

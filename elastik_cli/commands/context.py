@@ -23,16 +23,14 @@ def command():
 @click.pass_obj
 def list_contexts(session):
     """List the contexts; a star marks the selected one."""
-    rows = contexts.listed(session)
-    session.out.rows(rows, lambda r: f"{'*' if r['selected'] else '-'}\t{r['url']}\t{r['context']}")
+    session.out.rows(contexts.listed(session), _line, human=session.out.aligned(_line))
 
 
 @command.command("show", cls=Verb)
 @click.pass_obj
 def show(session):
     """Show every setting in force, and where it comes from; secrets only by their source."""
-    rows = contexts.in_force(session)
-    session.out.rows(rows, lambda r: f"{r['setting']}\t{r['value']}\t{r['source']}")
+    session.out.rows(contexts.in_force(session), _setting, human=session.out.aligned(_setting))
 
 
 @command.command("use", cls=Verb)
@@ -55,3 +53,11 @@ def set_values(name, setting):
 def remove(name):
     """Forget the context NAME; its key, tokens and data stay on disk."""
     contexts.remove(name)
+
+
+def _line(row):
+    return f"{'*' if row['selected'] else '-'}\t{row['url']}\t{row['context']}"
+
+
+def _setting(row):
+    return f"{row['setting']}\t{row['value']}\t{row['source']}"

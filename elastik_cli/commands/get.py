@@ -3,7 +3,7 @@
 import click
 
 from elastik.paths import canonical
-from elastik_cli import options, syncing
+from elastik_cli import options
 from elastik_cli.completion import FILE, PATH, as_text
 from elastik_cli.lazy import Verb
 from elastik_cli.transfer import download, show_body, show_version
@@ -40,6 +40,8 @@ def command(session, path, directory, output, resume, span, raw, recursive, at, 
     if resume and not output:
         raise click.UsageError("--resume needs -o FILE")
     if recursive:
+        from elastik_cli import syncing
+
         syncing.get_tree(session, path, directory, jobs)
         return
     path = canonical(as_text(path))

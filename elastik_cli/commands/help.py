@@ -22,7 +22,7 @@ def command(ctx, topic):
     """
     out, group = ctx.obj.out, ctx.parent
     if topic is None:
-        out.rows(topics.listed(), lambda row: f"{row['topic']}\t{row['about']}")
+        out.rows(topics.listed(), _line, human=out.aligned(_line))
     elif topic in topics.TOPICS:
         with pager.paged(out, not ctx.obj.flags.no_pager):
             out.text(topics.text(topic))
@@ -31,3 +31,7 @@ def command(ctx, topic):
             out.text(found.get_help(click.Context(found, group, topic)) + "\n")
     else:
         raise Failure(f"no help on {topic}", Exit.USAGE, f"topics: {', '.join(topics.TOPICS)}")
+
+
+def _line(row):
+    return f"{row['topic']}\t{row['about']}"

@@ -11,9 +11,15 @@ from elastik_cli.lazy import Verb
 @click.argument("prefix", required=False, default="", type=PREFIX)
 @click.option("--all", "-a", "everything", is_flag=True, help="All paths below, not one level.")
 @click.option("-l", "--long", "long", is_flag=True, help="With size, type and version.")
+@click.option(
+    "--sort",
+    type=click.Choice(["path", "size", "age"]),
+    default="path",
+    help="Order (path); size: the largest first; age: the newest first.",
+)
 @options.nul
 @click.pass_obj
-def command(session, prefix, everything, long, nul):
+def command(session, prefix, everything, long, sort, nul):
     """List paths.
 
     One level below PREFIX (default: everything), one path a line; what has paths below
@@ -23,9 +29,11 @@ def command(session, prefix, everything, long, nul):
     Examples:
       elastik ls
       elastik ls home/sensor --all
-      elastik ls -l site
+      elastik ls -l site --sort size
       elastik ls --all -0 old | elastik rm --from-file - -0
     """
     client = session.client("read")
     rows = listing.rows(session, client, prefix, depth=-1 if everything else 1, long=long)
+    if sort != "path":
+        rows = listing.ordered(rows, sort)
     listing.show(session, rows, long=long, nul=nul)

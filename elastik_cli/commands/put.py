@@ -3,7 +3,7 @@
 import click
 
 from elastik.paths import canonical
-from elastik_cli import bodies, options, progress, syncing
+from elastik_cli import bodies, options, progress
 from elastik_cli.completion import FILE, PATH, as_text
 from elastik_cli.lazy import Verb
 from elastik_cli.secrets import need_to_write
@@ -32,6 +32,8 @@ def command(session, path, file, text, create_only, if_match, recursive, jobs, *
       elastik put -r ./site site
     """
     if recursive:
+        from elastik_cli import syncing
+
         syncing.put_tree(session, path, file or "", jobs)
         return
     path = canonical(as_text(path))

@@ -10,7 +10,9 @@ from elastik_cli.terminal import draws
 
 @click.command("tree", cls=Verb)
 @click.argument("prefix", required=False, default="", type=PREFIX)
-@click.option("-l", "--long", "long", is_flag=True, help="With size and age.")
+@click.option(
+    "-l", "--long", "long", is_flag=True, help="With size and age, and for a person with the type."
+)
 @click.pass_obj
 def command(session, prefix, long):
     """Show paths as a tree.
@@ -33,4 +35,6 @@ def command(session, prefix, long):
     letters = browse.ASCII if out.human and not draws() else browse.BRANCHES
     for branches, name, path in browse.draw(browse.grow(stored, prefix), prefix, "", letters):
         shown = name if path in stored else out.style(name, 1, 34)
-        out.line(listing.margin(stored.get(path)) if long else "", branches, shown)
+        row = stored.get(path) if long else None
+        kind = f"  {row['type'].split(';')[0]}" if row and row.get("type") and out.human else ""
+        out.line(listing.margin(row) if long else "", branches, shown, out.style(kind, 2))

@@ -182,16 +182,16 @@ def test_one_path_stays_in_order_and_paths_run_side_by_side(elastik, listening):
     assert time.monotonic() - began < 20
 
 
-def test_parallel_runs_overlap(elastik, listening, tmp_path):
-    # Each command waits until the other one has begun: alone it would never end.
-    script = (
-        'cd "$0"; touch "${ELASTIK_PATH##*/}"; until [ -e $1 ] && [ -e $2 ]; do sleep 0.05; done'
-    )
-    process = listening(
-        "meet/*", "--count", "2", "-j", "2", "--", "sh", "-c", script, str(tmp_path), "a", "b"
-    )
-    elastik.ok("put", "meet/a", "--text", "1")
-    elastik.ok("put", "meet/b", "--text", "1")
+def test_eight_jobs_run_eight_commands_at_once(elastik, shared_core, listening, tmp_path):
+    # Each command waits until all eight have begun: seven at once would never end.
+    script = 'cd "$0"; touch "${ELASTIK_PATH##*/}"; until [ -e all ]; do sleep 0.05; done'
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    process = listening("meet/*", "--count", "8", "-j", "8", "--", "sh", "-c", script, str(meeting))
+    for number in range(8):
+        shared_core.put(f"/home/meet/{number}", b"1")
+    until(lambda: len(list(meeting.iterdir())) == 8)
+    (meeting / "all").touch()
     assert finished(process)[0] == 0
 
 

@@ -34,6 +34,20 @@ fi
 echo "$n $ELASTIK_PATH" >> done
 """
 
+# The same for batches; a record begins with event, id and path.
+BATCH_HANDLER = r"""
+n=$ELASTIK_ID
+if [ $ELASTIK_ATTEMPT = 1 ]; then
+    [ $((n % 5)) = 0 ] && exit 1
+    [ $((n % 23)) = 0 ] && sleep 1000
+fi
+sed -n 's/.*"id": \([0-9]*\), "path": "\([^"]*\)".*/\1 \2/p' >> done
+"""
+WAYS = {
+    "event by event": ["--exec", HANDLER],
+    "in batches": ["--batch", "20", "--every", "100ms", "--exec", BATCH_HANDLER],
+}
+
 
 def write_all(core_url, written, program):
     """Append EVENTS lines to PATHS paths, whatever happens to the server in between."""
@@ -53,7 +67,8 @@ def write_all(core_url, written, program):
 
 
 @pytest.mark.soak
-def test_nothing_is_lost_whatever_happens(start_core, tmp_path, background):
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_lost_whatever_happens(start_core, tmp_path, background, way):
     port = free_port()
     core = start_core(tmp_path / "store", port=port)
     home = tmp_path / "home"
@@ -61,7 +76,7 @@ def test_nothing_is_lost_whatever_happens(start_core, tmp_path, background):
     relay = Relay(core.address)
     program = talking_to(core, home)
     words = (
-        "listen", "soak/*", "--state", "soak", "-j", "8", "--kill-after", "1", "--exec", HANDLER,
+        "listen", "soak/*", "--state", "soak", "-j", "8", "--kill-after", "1", *WAYS[way],
     )  # fmt: skip
 
     def listen():

@@ -175,6 +175,14 @@ def test_a_c_locale_gets_letters_that_it_has(elastik):
     assert "└── x" in elastik.with_env(LC_ALL="C").ok("tree", "draw").decode()
 
 
+def test_a_long_tree_shows_size_age_and_type(elastik):
+    elastik.ok("put", "grown/x.json", "--text", "{}")
+    screen = elastik.on_terminal("tree", "-l", "grown")[1].decode()
+    line = next(line for line in screen.splitlines() if "x.json" in line)
+    assert "2" in line.split() and "application/json" in line
+    assert "application" not in elastik.ok("tree", "-l", "grown").decode()
+
+
 @given(st.binary(max_size=200), st.integers(0, 80))
 def test_a_preview_fits_and_moves_no_cursor(body, room):
     shown = preview(body, room)

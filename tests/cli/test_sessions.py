@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from commandline import Program, talking_to
+from elastik_cli.main import SECTIONS
 
 SESSIONS = sorted((Path(__file__).parent / "sessions").glob("*.txt"))
 
@@ -76,3 +77,8 @@ def test_a_session_goes_as_printed(path, start_core, tmp_path, core_binary):
     if os.environ.get("RECORD_SESSIONS"):
         path.write_text(replayed)
     assert replayed == printed
+
+
+def test_every_verb_has_a_session():
+    verbs = {name for rows in SECTIONS.values() for name in rows}
+    assert verbs == {path.stem for path in SESSIONS}

@@ -227,3 +227,17 @@ def test_init_makes_secrets_nobody_else_can_read(bare, tmp_path):
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in secrets)
     assert bare("init").code == 6
     assert [path.read_text() for path in secrets] == before
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "/x/y", " /x "])
+@pytest.mark.parametrize("kind", ["config", "data", "state"])
+def test_the_users_directories_are_those_of_platformdirs(monkeypatch, kind, value):
+    import platformdirs
+
+    from elastik_cli import config
+
+    monkeypatch.delenv("ELASTIK_CONFIG", raising=False)
+    variable = f"XDG_{kind.upper()}_HOME"
+    monkeypatch.delenv(variable) if value is None else monkeypatch.setenv(variable, value)
+    ours = {"config": config.config_dir, "data": config.user_data_dir, "state": config.state_dir}
+    assert str(ours[kind]()) == getattr(platformdirs, f"user_{kind}_dir")("elastik")

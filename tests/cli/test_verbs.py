@@ -8,6 +8,8 @@ import os
 import re
 import socket
 import sqlite3
+import time
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -254,6 +256,28 @@ def test_doctor_finds_what_is_wrong(bare, elastik):
     assert failed[0]["next"] == "elastik run"
 
 
+def test_a_time_names_a_version_for_every_verb(start_core, tmp_path):
+    core = start_core(tmp_path / "kept", env={"ELASTIK_HISTORY": "home/*=5"})
+    program = talking_to(core, tmp_path)
+    for text in ("one", "two", "three"):
+        program.ok("put", "v", "--text", text)
+        time.sleep(0.01)
+    rows = [json.loads(line) for line in program.ok("log", "v", "--json").splitlines()]
+    times = {row["event"]: row["time"] for row in rows}
+    assert all(text.endswith("Z") for text in times.values()), "printed in UTC"
+    assert program.ok("get", "v", "--at", times[1]) == b"one"
+    changes = program("diff", "v", "--at", times[1], "--at", times[2])
+    assert changes.code == 1 and b"-one" in changes.out and b"+two" in changes.out
+    # A time without an offset is the caller's own.
+    utc = datetime.fromisoformat(times[2].replace("Z", "+00:00"))
+    local = (utc + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    east = program.with_env(TZ="XST-2")
+    assert east.ok("get", "v", "--at", local) == b"two"
+    east.ok("revert", "v", "--at", local)
+    assert program.ok("get", "v") == b"two"
+    assert program("revert", "v", "--at", "2001-01-01T00:00").code == 4
+
+
 def test_doctor_tells_what_the_scrub_found(start_core, tmp_path):
     core = start_core(tmp_path / "d", env={"ELASTIK_SCRUB_PAUSE": "0"})
     core.put("/home/a", b"body")
@@ -322,6 +346,21 @@ def test_tree_shows_sizes_and_ages_left_of_the_names(elastik):
         ("home/grown/a", 2048),
         ("home/grown/b/c", 5),
     ]
+
+
+def test_ls_sorts_by_size_and_age(elastik, shared_core):
+    for name, body in (("b", b"12"), ("a", b"1"), ("c", b"123"), ("deep/x", b"1")):
+        shared_core.put(f"/home/sorted/{name}", body)
+    shared_core.put("/home/sorted/b", b"21")
+
+    def names(*words):
+        return [p.rpartition("sorted/")[2] for p in elastik("ls", "sorted", *words).lines]
+
+    assert names() == ["a", "b", "c", "deep/"]
+    assert names("--sort", "size") == ["c", "b", "a", "deep/"]
+    assert names("--sort", "age")[0] == "b"
+    assert names("--sort", "age")[-1] == "deep/"
+    assert elastik("ls", "sorted", "--sort", "size", "--json").lines[0].count('"size": 3') == 1
 
 
 def test_log_tells_each_write_and_what_can_still_be_read(start_core, tmp_path):

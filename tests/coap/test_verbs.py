@@ -9,6 +9,8 @@ import pytest
 from coapwire import (
     ACCEPT,
     ACK,
+    BLOCK1,
+    BLOCK2,
     CONTENT_FORMAT,
     DELETE,
     ETAG,
@@ -27,6 +29,7 @@ from coapwire import (
     SIZE1,
     URI_PATH,
     Peer,
+    block,
     coap_address,
     uint,
 )
@@ -122,7 +125,7 @@ def test_patches(coap_core, peer, fresh):
     assert peer.ask(PATCH, path, ops, [(CONTENT_FORMAT, b"\x33")]).code in ("4.09", "4.22")
     assert peer.ask(PATCH, path, b"no json", [(CONTENT_FORMAT, b"\x34")]).code == "4.22"
     assert peer.ask(PATCH, path, b"{}", [(CONTENT_FORMAT, b"")]).code == "4.15"
-    assert peer.ask(FETCH, path, b"{}").code == "4.05"
+    assert peer.ask(FETCH, path, b"{}").code == "4.15"
 
 
 def test_tiers(coap_core, fresh):
@@ -165,6 +168,15 @@ def test_too_large_is_told_before_it_is_sent(peer, fresh):
     assert (refused.code, refused.number(SIZE1)) == ("4.13", 64 << 20)
 
 
+def test_a_quota_of_a_prefix_is_told_as_the_others_are(start_coap):
+    core = start_coap(ELASTIK_QUOTA="home/cam/*=20B,tmp/cam/*=20B")
+    with Peer(coap_address(core)) as peer:
+        for place, refusal in (("home", "5.07"), ("tmp", "4.13")):
+            assert peer.ask(PUT, f"{place}/cam/a", b"x" * 15).code == "2.01"
+            assert peer.ask(PUT, f"{place}/cam/b", b"x" * 6).code == refusal
+            assert peer.ask(PUT, f"{place}/cam/b", b"x" * 5).code == "2.01"
+
+
 def test_nothing_is_open_without_a_port(start_core):
     core = start_core()
     assert "coap:" not in core.stderr()
@@ -181,3 +193,53 @@ def test_several_addresses(start_coap):
         assert peer.ask(PUT, "home/six", b"6").code == "2.01"
     with Peer(coap_address(core)) as peer:
         assert peer.ask(GET, "home/six").payload == b"6"
+
+
+def test_fetch_chooses_records_of_a_pack(coap_core, peer, fresh):
+    path = fresh()
+    pack = [{"bn": "dev/", "bt": 1000, "n": "a", "v": 1}, {"n": "b", "v": 2}, {"n": "a", "t": 5}]
+    senml = [(CONTENT_FORMAT, b"\x6e")]
+    assert peer.ask(PUT, path, json.dumps(pack).encode(), senml).code == "2.01"
+    etch = [(CONTENT_FORMAT, b"\x01\x40")]
+    found = peer.ask(FETCH, path, b'[{"bn":"dev/","n":"a"}]', etch)
+    assert (found.code, found.number(CONTENT_FORMAT)) == ("2.05", 110)
+    assert [(r["n"], r["t"]) for r in json.loads(found.payload)] == [
+        ("dev/a", 1000),
+        ("dev/a", 1005),
+    ]
+    same = [*etch, (ETAG, found.option(ETAG) or b"")]
+    assert peer.ask(FETCH, path, b'[{"bn":"dev/","n":"a"}]', same).code == "2.03"
+    assert peer.ask(FETCH, path, b'[{"n":"none"}]', etch).payload == b"[]"
+    table = [
+        (path, b'[{"n":"a","v":1}]', etch, "4.00"),
+        (path, b'[{"n":"a"}]', [], "4.15"),
+        (path, b'[{"n":"a"}]', [*etch, (ACCEPT, b"\x32")], "4.06"),
+        ("home/none", b'[{"n":"a"}]', etch, "4.04"),
+        (path, b'[{"n":"a"}]', [*etch, (BLOCK1, block(1, False, 64))], "4.13"),
+    ]
+    for where, payload, options, code in table:
+        assert peer.ask(FETCH, where, payload, options).code == code, (payload, options)
+    peer.ask(PUT, path, b"text", [(CONTENT_FORMAT, b"")])
+    assert peer.ask(FETCH, path, b'[{"n":"a"}]', etch).code == "4.15"
+    peer.ask(PUT, path, b"text", senml)
+    assert peer.ask(FETCH, path, b'[{"n":"a"}]', etch).code == "4.22"
+
+
+def test_a_large_choice_comes_in_blocks(peer, fresh):
+    path = fresh()
+    pack = [{"n": "a", "t": n} for n in range(100)]
+    records = json.dumps(pack).replace(" ", "").encode()
+    for at in range(0, len(records), 512):
+        more = at + 512 < len(records)
+        options = [(CONTENT_FORMAT, b"\x6e"), (BLOCK1, block(at // 512, more, 512))]
+        answer = peer.ask(PUT, path, records[at : at + 512], options)
+    assert answer.code == "2.01"
+    found, number = b"", 0
+    while True:
+        options = [(CONTENT_FORMAT, b"\x01\x40"), (BLOCK2, block(number, False, 256))]
+        part = peer.ask(FETCH, path, b'[{"n":"a"}]', options)
+        assert part.code == "2.05"
+        found, number = found + part.payload, number + 1
+        if not (part.number(BLOCK2) or 0) & 8:
+            break
+    assert json.loads(found) == pack

@@ -14,12 +14,13 @@ import pytest
 from foreign import needed
 from realcore import APPROVE, READ, Listener
 
+PACKAGES = {"http": "httpie", "nghttp": "nghttp2-client"}
 LOG = b"".join(b"%06d a line of a log\n" % n for n in range(4000))
 
 
 def tool(name, *arguments, cwd, data=None):
     """Run a program that has no configuration of its own."""
-    found = needed(name, package={"http": "httpie"}.get(name, name))
+    found = needed(name, package=PACKAGES.get(name, name))
     environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LC_ALL": "C", "NO_PROXY": "*"}
     return subprocess.run(
         [found, *map(str, arguments)],
@@ -247,3 +248,14 @@ def test_httpie_goes_on_with_a_broken_download(wire, fresh, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "part").read_bytes() == LOG
+
+
+def test_nghttp_does_many_requests_on_one_connection(start_core, tmp_path):
+    """Another HTTP/2 client; without TLS it begins with the preface. Reads are public here."""
+    core = start_core(env={"ELASTIK_READ_TOKEN": None})
+    core.put("/home/log", LOG)
+    urls = [f"{core.url.rstrip('/')}/home/log?{number}" for number in range(3)]
+    done = tool("nghttp", *urls, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    # The answers share the connection, so their pieces may come in turns.
+    assert sorted(done.stdout) == sorted(LOG * 3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 
 import pytest
 
@@ -104,3 +106,23 @@ def test_a_long_list_is_whole_and_in_order(start_core):
     folded = paths(core.get("/proc/list/tmp/many?depth=1"))
     assert folded == [f"tmp/many/{number:05}/" for number in range(2500)]
     assert paths(core.get("/proc/list/tmp?depth=1")) == ["tmp/many/"]
+    # Others come and go meanwhile: what is there all the time is there once, in its place.
+    done = threading.Event()
+
+    def disturb():
+        for number in itertools.cycle(range(0, 2500, 7)):
+            core.put(f"/tmp/many/{number:05}/a", b"")
+            core.request("DELETE", f"/tmp/many/{number:05}/a")
+            if done.is_set():
+                return
+
+    writer = threading.Thread(target=disturb)
+    writer.start()
+    try:
+        for _ in range(5):
+            listed = paths(core.get("/proc/list/tmp/many"))
+            assert [path for path in listed if path.endswith("/x")] == expected
+            assert listed == sorted(set(listed))
+    finally:
+        done.set()
+        writer.join()

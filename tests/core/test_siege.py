@@ -105,11 +105,19 @@ def test_a_siege(start_core, many_descriptors):
     besieged = p99(core)
     # The threads are of one interpreter, so while they run only the bound on memory is fair.
     assert during > 0
-    assert memory(core) - idle <= MEMORY_KIB
-    if SOAK:
-        assert besieged <= 3 * quiet
+    grown = memory(core) - idle
+    assert grown <= MEMORY_KIB
     start = time.monotonic()
     assert core.stop() == 0
-    assert time.monotonic() - start <= 10
+    stopped = time.monotonic() - start
+    # On a shared machine a ratio of times proves nothing, so it is asserted in soak alone.
+    print(
+        f"\nsiege: {len(held)} connections, +{grown / 1024:.1f} MiB, "
+        f"p99 quiet {quiet * 1000:.2f} ms, while they attack {during * 1000:.2f} ms, "
+        f"besieged {besieged * 1000:.2f} ms ({besieged / quiet:.2f}x), stop {stopped:.2f} s"
+    )
+    if SOAK:
+        assert besieged <= 3 * quiet
+    assert stopped <= 10
     for line in held:
         line.close()

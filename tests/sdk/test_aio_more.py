@@ -242,6 +242,50 @@ def test_events_with_their_own_bodies(against):
     against(work)
 
 
+def test_a_stream_is_connected_before_its_block(against):
+    async def work(e):
+        async with e.listen("in/*", timeout=10) as events:
+            start = events.last_event_id
+            assert (events.status, start.isdecimal()) == (200, True)
+            await e.put("in/1", b"")
+            await e.put("in/2", b"")
+            first = await anext(events)
+            assert events.last_event_id == first["id"] != start
+        # Closed: no more events, and no exception.
+        assert [event async for event in events] == []
+        async with e.listen("in/*", last_event_id=events.last_event_id, timeout=10) as events:
+            assert (await anext(events))["path"] == "/home/in/2"
+
+    against(work)
+
+
+def test_closing_ends_a_task_that_waits(against):
+    async def work(e):
+        events = e.listen("quiet/*")
+        await events.__aenter__()
+
+        async def follow():
+            return [event async for event in events]
+
+        task = asyncio.create_task(follow())
+        await asyncio.sleep(0.1)
+        events.close()
+        assert await asyncio.wait_for(task, 10) == []
+
+    against(work)
+
+
+def test_a_stream_that_timed_out_has_ended(against):
+    async def work(e):
+        events = e.listen("quiet/*", timeout=0.05)
+        with pytest.raises(elastik.TimedOut, match="no event within"):
+            await anext(events)
+        with pytest.raises(StopAsyncIteration):
+            await anext(events)
+
+    against(work)
+
+
 def test_an_older_core_is_served_in_the_old_way(against, old):
     async def work(e):
         await e.put("a", "1", cache_control="no-store")
@@ -294,7 +338,7 @@ def test_nothing_that_waits_is_left_synchronous():
         if name.startswith("_") or name in ("open", "clear_cache"):
             continue
         waits = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
-        assert waits or name in ("stream", "tmp"), name
+        assert waits or name in ("stream", "tmp", "listen"), name
 
 
 def test_the_version_is_asked_once():

@@ -60,11 +60,20 @@ def test_basic(environment, tmp_path):
     ]  # fmt: skip
 
 
+def streams(e) -> int:
+    """How many listen to the core."""
+    lines = e.get_text("/proc/metrics").splitlines()
+    return next(int(n.split()[1]) for n in lines if n.startswith("elastik_listen_connections "))
+
+
 def test_listener(environment, tmp_path, e):
+    before = streams(e)
     program = begin("02_listener.py", environment, tmp_path, "2")
     assert program.stdout is not None
     assert program.stdout.readline() == "listening\n"
-    time.sleep(0.3)
+    deadline = time.monotonic() + 20
+    while streams(e) <= before and time.monotonic() < deadline:
+        time.sleep(0.02)
     e.put("inbox/1", "tea")
     e.put("inbox/2", "urgent: tea")
     assert program.communicate(timeout=10)[0] == "/home/inbox/1 tea\n/home/inbox/2 urgent: tea\n"

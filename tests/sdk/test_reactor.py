@@ -14,6 +14,7 @@ import pytest
 from elastik import Archive, Drop, Elastik, FakeElastik, MoveTo, Reactor, Reply
 from elastik.bookmark import Bookmark
 from elastik.delivery import Lanes, Retry
+from listening import once_listening
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,16 +24,9 @@ def reactor():
     return Reactor()
 
 
-def after(work, seconds: float = 0.15) -> threading.Thread:
-    """Do this soon, while the reactor listens."""
-    thread = threading.Timer(seconds, work)
-    thread.start()
-    return thread
-
-
 def run(reactor, e, work, **options):
     """Run until `max_events` are handled, doing `work` once the stream is open."""
-    reactor.on_startup(lambda: after(work))
+    once_listening(reactor, work)
     options.setdefault("retry_s", 0.01)
     reactor.run(e, **options)
 

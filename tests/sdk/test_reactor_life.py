@@ -17,6 +17,7 @@ import pytest
 import elastik
 import realcore
 from elastik import Elastik, Reactor
+from listening import once_listening
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +38,7 @@ def test_stop_lets_the_handler_at_work_finish(either, reactor, tmp_path, workers
         time.sleep(0.05)
         finished.append(int(event["id"]))
 
-    reactor.on_startup(lambda: threading.Timer(0.15, either.put, ["x/1", b""]).start())
+    once_listening(reactor, either.put, "x/1", b"")
     reactor.run(either, retry_s=0.01, workers=workers, state=state)
     assert len(finished) == 1
     assert json.loads(state.read_text())["after"] == finished[0]
@@ -215,7 +216,7 @@ def test_each_event_comes_with_its_own_body(e, reactor):
         e.put("x/a", b"2")
         release.set()
 
-    reactor.on_startup(lambda: threading.Timer(0.15, work).start())
+    once_listening(reactor, work)
     reactor.run(e, max_events=3)
     assert seen == [(body, False, "inline") for body in (b"0", b"1", b"2")]
 

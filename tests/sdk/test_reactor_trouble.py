@@ -15,6 +15,7 @@ import pytest
 from elastik import Elastik, FakeElastik, Reactor
 from elastik.bookmark import Bookmark
 from elastik.delivery import Lanes, Retry
+from listening import once_listening
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,7 +62,7 @@ def test_stop_does_not_wait_for_room_behind_a_path_that_fails(reactor):
         time.sleep(0.2)
         reactor.stop()
 
-    reactor.on_startup(lambda: threading.Timer(0.1, work).start())
+    once_listening(reactor, work)
     assert not ended(lambda: reactor.run(e, workers=2, attempts=None, retry_s=60))
 
 
@@ -112,9 +113,7 @@ def test_what_is_no_exception_ends_run_at_once_also_from_a_worker(reactor):
         raise Fatal
 
     # Both at once: two workers that end the run must not wait for each other.
-    reactor.on_startup(
-        lambda: threading.Timer(0.1, e.put_many, [{"job/a": b"", "job/b": b""}]).start()
-    )
+    once_listening(reactor, e.put_many, {"job/a": b"", "job/b": b""})
     [raised] = ended(lambda: reactor.run(e, workers=2, retry_s=0.01))
     assert isinstance(raised, Fatal)
 
@@ -126,7 +125,7 @@ def test_without_reconnecting_a_workers_failure_raises_at_once(reactor):
     def handler(body):
         raise ZeroDivisionError
 
-    reactor.on_startup(lambda: threading.Timer(0.1, e.put, ["job", b""]).start())
+    once_listening(reactor, e.put, "job", b"")
     [raised] = ended(lambda: reactor.run(e, workers=2, reconnect=False))
     assert isinstance(raised, ZeroDivisionError)
 
@@ -168,7 +167,7 @@ def test_stopping_before_a_dead_letter_is_stored_keeps_the_event(reactor, tmp_pa
         reactor.stop()
 
     put_json, e.put_json = e.put_json, refuse
-    reactor.on_startup(lambda: threading.Timer(0.1, work).start())
+    once_listening(reactor, work)
     assert not ended(
         lambda: reactor.run(
             e, state=state, attempts=1, retry_s=0.01, dead_letters="dead", workers=workers
@@ -231,7 +230,7 @@ def test_a_position_that_cannot_be_stored_now_fails_no_event(reactor, tmp_path, 
         for n in (1, 2, 3):
             e.put(f"job/{n}", b"%d" % n)
 
-    reactor.on_startup(lambda: threading.Timer(0.1, work).start())
+    once_listening(reactor, work)
     assert not ended(lambda: reactor.run(e, state=folder / "state", max_events=3))
     assert seen == [b"1", b"2", b"3"], "and none of them twice"
     assert json.loads((folder / "state").read_text())["after"] > 0
@@ -262,7 +261,7 @@ def test_a_position_in_a_world_outlives_a_long_absence_of_the_core(start_core, r
                 time.sleep(0.05)
 
     place = e / "home" / "position"
-    reactor.on_startup(lambda: threading.Timer(0.1, work).start())
+    once_listening(reactor, work)
     raised = ended(lambda: reactor.run(e, state=place, max_events=2, attempts=2, retry_s=0.05), 60)
     assert not raised
     assert seen == [b"1", b"2"]
@@ -287,5 +286,5 @@ def test_events_that_nobody_wants_move_the_position_too(reactor, tmp_path, monke
             time.sleep(0.01)
         reactor.stop()
 
-    reactor.on_startup(lambda: threading.Timer(0.2, work).start())
+    once_listening(reactor, work)
     assert not ended(lambda: reactor.run(e, state=state))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-import threading
 from pathlib import Path
 
 import pytest
 
 import elastik
 import realcore
-from elastik import Elastik
+from elastik import Elastik, reactor
+from listening import once_listening
 
 HERE = Path(__file__).parent
 BLOCK = re.compile(r"^## (\S+)\n\n```python\n(.*?)^```$", re.S | re.M)
@@ -59,7 +59,9 @@ def scene(seeded, core_binary, monkeypatch, tmp_path):
 def after_start(monkeypatch, work):
     """run() returns after one event, and the event comes once it listens."""
     monkeypatch.setattr(elastik, "run", functools.partial(elastik.run, max_events=1))
-    elastik.on_startup(lambda e: threading.Timer(0.2, work, [e]).start())
+    clients = []
+    elastik.on_startup(lambda e: clients.append(e))
+    once_listening(reactor.default, lambda: work(clients[0]))
 
 
 def prepare(name, scene, monkeypatch):

@@ -65,6 +65,8 @@ def check(data: Path, copy: Path) -> None:
         for claim, question in QUESTIONS.items():
             if found := db.execute(question).fetchmany(5):
                 raise Broken(f"{claim}: not so for {found}")
+    except sqlite3.DatabaseError as error:
+        raise Broken(f"the file cannot be read: {error}") from error
     finally:
         db.close()
     shutil.rmtree(copy)

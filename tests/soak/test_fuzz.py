@@ -19,6 +19,7 @@ SURFACES = {
     "headers": "http::headers",
     "tokens": "access",
     "ranges": "http::range",
+    "content codings": "http::coding",
     "conditionals": "http::conditional",
     "patterns": "pattern",
     "event ids": "http::listen",
@@ -31,6 +32,8 @@ SURFACES = {
     "tokens file": "config::tokens",
     "rules": "store::rules",
     "datagrams": "coap::codec",
+    "sealed datagrams": "coap::oscore",
+    "SenML": "coap::senml",
 }
 
 

@@ -42,6 +42,9 @@ pub enum Problem {
     WorldRemoved,
     WorldRolledBack,
     WorldNotLogged,
+    VersionNotLogged,
+    VersionRow,
+    VersionBody,
     Counters,
     SetAside,
     Unreadable,
@@ -80,6 +83,11 @@ impl Problem {
                 ("world-rolled-back", "an older state of the world was put back")
             }
             Self::WorldNotLogged => ("world-not-logged", "the log knows nothing of this world"),
+            Self::VersionNotLogged => {
+                ("version-not-logged", "the log knows nothing of this kept version")
+            }
+            Self::VersionRow => ("version-row", "a kept version's row was edited"),
+            Self::VersionBody => ("version-body", "a kept version's body was edited"),
             Self::Counters => ("counters", "the store counts other worlds or bytes than it has"),
             Self::SetAside => ("set-aside", "the world was set aside"),
             Self::Unreadable => ("unreadable", "rows cannot be read"),

@@ -5,6 +5,7 @@ pub mod chain;
 pub mod finding;
 pub mod keys;
 pub mod log;
+pub mod version;
 pub mod walk;
 pub mod world;
 

@@ -80,6 +80,12 @@ impl<'a> LogWalk<'a> {
         walk
     }
 
+    /// The HMAC of the world's event before this row; none where the log was pruned around it.
+    pub fn before(&self, row: &LogRow) -> Option<&str> {
+        let before = self.worlds.get(&row.path).map_or("", |newest| &newest.hmac);
+        Some(before).filter(|_| row.seq > self.start.told_at)
+    }
+
     /// The next row.
     pub fn row(&mut self, row: &LogRow) {
         if row.prev_mac != self.mac || row.seq <= self.seq {

@@ -10,6 +10,8 @@ pub const TEXT: u16 = 0;
 pub const LINKS: u16 = 40;
 pub const JSON_PATCH: u16 = 51;
 pub const MERGE_PATCH: u16 = 52;
+pub const SENML: u16 = 110;
+pub const SENML_ETCH: u16 = 320;
 
 /// The type of a body that came without a format (core.md §7).
 pub const OCTETS: &str = "application/octet-stream";
@@ -40,7 +42,7 @@ const FORMATS: &[(u16, &str)] = &[
     (98, "application/cose; cose-type=\"cose-sign\""),
     (101, "application/cose-key"),
     (102, "application/cose-key-set"),
-    (110, "application/senml+json"),
+    (SENML, "application/senml+json"),
     (111, "application/sensml+json"),
     (112, "application/senml+cbor"),
     (113, "application/sensml+cbor"),
@@ -50,7 +52,7 @@ const FORMATS: &[(u16, &str)] = &[
     (271, "application/dots+cbor"),
     (310, "application/senml+xml"),
     (311, "application/sensml+xml"),
-    (320, "application/senml-etch+json"),
+    (SENML_ETCH, "application/senml-etch+json"),
     (322, "application/senml-etch+cbor"),
     (432, "application/td+json"),
     (10000, "application/vnd.ocf+cbor"),

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
-use super::pins::{Content, Reader, Version};
-use super::reply::{self, ETag, Reply};
+use super::pins::{Reader, Version};
+use super::reply::{self, Reply};
 use super::verbs::Outcome;
 use super::watch::Target;
 use super::{Call, Door, Proof, format, read};
@@ -93,7 +92,7 @@ impl Query {
                 break;
             }
         }
-        Ok((version(text), newest))
+        Ok((Version::of_text(text, format::LINKS), newest))
     }
 
     /// Path and query, as they were asked for.
@@ -173,16 +172,4 @@ fn header<'a>(head: &'a Head, name: &str) -> &'a str {
     let found = head.headers.iter().find(|(known, _)| known == name);
     let text = found.map_or("", |(_, value)| value.as_str());
     if text.contains(['"', '\\']) { "" } else { text }
-}
-
-fn version(text: String) -> Version {
-    let mut etag = ETag::default();
-    let length = etag.len();
-    etag.copy_from_slice(&Sha256::digest(&text)[..length]);
-    Version {
-        body: Content::Text(text.into()),
-        etag: Some(etag),
-        format: Some(format::LINKS),
-        max_age: None,
-    }
 }

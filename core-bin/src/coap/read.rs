@@ -27,13 +27,26 @@ pub async fn world(door: &Door, call: &Call, path: WorldPath) -> Result<Outcome,
     let head = door.engine.head(&path).await.map_err(|refusal| reply::refused(&refusal))?;
     let Some(head) = head else { return Err(reply::not_found()) };
     let version = Version::of(&head);
-    check(call, &version)?;
-    let reply = if holds(call, &version) {
-        Reply { max_age: version.max_age, etag: version.etag, ..Reply::new(Code::VALID) }
-    } else {
-        send(door, call, reader, version.clone()).await?
-    };
+    let reply = first(door, call, reader, &version).await?;
     Ok(watched(call, reply, Target::World(path), &version, head.seq))
+}
+
+/// A version as the client wants it: the conditions, then what it does not have yet.
+pub async fn first(
+    door: &Door,
+    call: &Call,
+    reader: Reader,
+    version: &Version,
+) -> Result<Reply, Reply> {
+    check(call, version)?;
+    if holds(call, version) {
+        return Ok(Reply {
+            max_age: version.max_age,
+            etag: version.etag,
+            ..Reply::new(Code::VALID)
+        });
+    }
+    send(door, call, reader, version.clone()).await
 }
 
 /// The answer to a GET with, if it asks for one, the observation that it begins.

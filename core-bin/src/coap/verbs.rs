@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::codec::Code;
 use super::reply::{self, Reply};
 use super::watch::Watch;
-use super::{Call, Door, links, read, write};
+use super::{Call, Door, fetch, links, read, write};
 use crate::path::WorldPath;
 
 /// Where RFC 6690 puts the list of resources; no world has this name.
@@ -37,7 +37,13 @@ pub async fn answer(door: Arc<Door>, call: Call) -> Outcome {
 async fn dispatch(door: &Door, call: &Call) -> Result<Outcome, Reply> {
     if !matches!(
         call.code,
-        Code::GET | Code::PUT | Code::POST | Code::DELETE | Code::PATCH | Code::IPATCH
+        Code::GET
+            | Code::PUT
+            | Code::POST
+            | Code::DELETE
+            | Code::FETCH
+            | Code::PATCH
+            | Code::IPATCH
     ) {
         return Err(reply::method_not_allowed());
     }
@@ -57,6 +63,7 @@ async fn dispatch(door: &Door, call: &Call) -> Result<Outcome, Reply> {
     let path = WorldPath::parse(&path.text).map_err(|_| reply::bad_path())?;
     match call.code {
         Code::GET => read::world(door, call, path).await,
+        Code::FETCH => fetch::world(door, call, path).await,
         Code::DELETE => write::delete(door, call, path).await.map(Outcome::from),
         Code::PATCH | Code::IPATCH => write::patch(door, call, path).await.map(Outcome::from),
         _ => write::world(door, call, path).await.map(Outcome::from),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use super::block::{Block, LARGEST, szx_within};
 use super::codec::Code;
@@ -169,6 +170,15 @@ impl Version {
             format: format::number(&head.content_type),
             max_age: max_age(head),
         }
+    }
+
+    /// A text of the door's own, named by itself.
+    pub fn of_text(text: String, format: u16) -> Self {
+        let mut etag = ETag::default();
+        let length = etag.len();
+        etag.copy_from_slice(&Sha256::digest(&text)[..length]);
+        let body = Content::Text(text.into());
+        Self { body, etag: Some(etag), format: Some(format), max_age: None }
     }
 
     /// A response without payload that tells of this version.

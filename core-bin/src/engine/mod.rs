@@ -1,5 +1,6 @@
 //! The engine: verbs over worlds, whatever the door they came through.
 
+mod behind;
 mod body;
 mod commit;
 pub mod hub;
@@ -260,7 +261,7 @@ impl Engine {
             let [write] = writes;
             return inner.queue.write(write).await;
         }
-        inner.queue.write(write).await
+        inner.queue.write(self.hashed(write).await?).await
     }
 
     /// One page of worlds in byte order: paths that start with `prefix` and lie after `after`.

@@ -90,7 +90,7 @@ impl Upload {
             Some(staged) => NewBytes::Staged(staged.object),
             None => NewBytes::Chunks(std::mem::take(&mut self.chunks)),
         };
-        Ok(NewBody { size: self.size, hash: self.hash.clone(), bytes })
+        Ok(NewBody { size: self.size, hash: self.hash.clone(), bytes, behind: None })
     }
 
     /// Sends what is in hand to the store; one block is on its way at a time. Whole pieces only,

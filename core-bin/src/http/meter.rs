@@ -67,6 +67,11 @@ impl Meter {
         self.internal.load(Relaxed)
     }
 
+    #[cfg(test)]
+    pub fn answered(&self) -> u64 {
+        self.times.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
     fn requests(&self, out: &mut String) {
         header(out, "elastik_requests_total", "counter", "Answers by method and status class.");
         for (method, classes) in METHODS.iter().zip(&self.answers) {

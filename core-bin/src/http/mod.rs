@@ -14,6 +14,8 @@ mod events;
 mod frame;
 mod headers;
 mod history;
+#[cfg(test)]
+mod hungry;
 mod inline;
 mod key;
 mod list;

@@ -22,7 +22,7 @@ const VALID: HeaderName = HeaderName::from_static("x-audit-valid");
 /// What a run found; equal requests hold the same cell.
 type Cell = OnceCell<Result<Option<Verdict>, Refusal>>;
 
-/// The runs under way, by world.
+/// The runs that wait for their turn, by world.
 #[derive(Default)]
 pub struct Verifier {
     runs: Mutex<HashMap<WorldPath, Arc<Cell>>>,
@@ -35,10 +35,10 @@ impl Verifier {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         // What nobody waits for any more is no run.
         runs.retain(|_, cell| Arc::strong_count(cell) > 1);
-        if let Some(cell) = runs.get(path).filter(|cell| !cell.initialized()) {
+        if let Some(cell) = runs.get(path) {
             return Some(cell.clone());
         }
-        if runs.values().filter(|cell| !cell.initialized()).count() > WAITING {
+        if runs.len() > WAITING {
             return None;
         }
         let cell = Arc::new(Cell::new());
@@ -46,12 +46,21 @@ impl Verifier {
         Some(cell)
     }
 
-    async fn run(&self, engine: &Engine, path: &WorldPath, cell: &Cell) {
+    async fn run(&self, engine: &Engine, path: &WorldPath, cell: &Arc<Cell>) {
         let run = || async {
             let _turn = self.turn.lock().await;
+            self.begin(path, cell);
             engine.verify(path).await
         };
         cell.get_or_init(run).await;
+    }
+
+    /// Who comes later needs a later run: this one may not see what they know to be written.
+    fn begin(&self, path: &WorldPath, cell: &Arc<Cell>) {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        if runs.get(path).is_some_and(|waiting| Arc::ptr_eq(waiting, cell)) {
+            runs.remove(path);
+        }
     }
 }
 
@@ -133,5 +142,17 @@ mod tests {
         assert!(verifier.join(&path(99)).is_none());
         drop(held);
         assert!(verifier.join(&path(99)).is_some());
+    }
+
+    #[test]
+    fn a_run_at_work_is_joined_by_nobody() {
+        let verifier = Verifier::default();
+        let path = WorldPath::parse("home/a").unwrap();
+        let first = verifier.join(&path).unwrap();
+        verifier.begin(&path, &first);
+        let second = verifier.join(&path).unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+        verifier.begin(&path, &first);
+        assert!(Arc::ptr_eq(&verifier.join(&path).unwrap(), &second));
     }
 }

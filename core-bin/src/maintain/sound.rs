@@ -11,9 +11,9 @@ use crate::store::sqlite::{recover, sound};
 pub const CHECK: Verb = Verb {
     words: &["data", "check"],
     arguments: "",
-    help: "Checks the store's file: its pages, its indexes, and rows that nothing names. Reads only\n\
-           and needs no key; what was written is checked by verify. Exit status 1 when anything is\n\
-           wrong.",
+    help: "Checks the store's file: its pages, its indexes, the bodies of kept versions, and rows\n\
+           that nothing names. Reads only and needs no key; what was written is checked by verify.\n\
+           Exit status 1 when anything is wrong.",
     settings: &["data-dir"],
     options: &[],
     run: run_check,

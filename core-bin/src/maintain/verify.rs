@@ -70,14 +70,15 @@ fn problem(out: &Out, finding: &Finding) {
 }
 
 fn summary(out: &Out, tally: &Tally) {
-    let Tally { worlds, events, log_rows, body_bytes, findings, .. } = tally;
+    let Tally { worlds, events, versions, log_rows, body_bytes, findings, .. } = tally;
     let line = || {
         let verdict = match findings {
             0 => "all hold".to_owned(),
             count => format!("{count} problems"),
         };
         format!(
-            "{worlds} worlds, {events} events, {log_rows} log rows, {body_bytes} bytes: {verdict}"
+            "{worlds} worlds, {events} events, {versions} kept versions, {log_rows} log rows, \
+             {body_bytes} bytes: {verdict}"
         )
     };
     out.record(line, || tally.to_json());

@@ -15,6 +15,15 @@ pub struct NewBody {
     /// SHA-256 over all the bytes, not finished.
     pub hash: Sha256,
     pub bytes: NewBytes,
+    /// For an append: the hash over the world's body and these bytes, when that is known.
+    pub behind: Option<Behind>,
+}
+
+/// A hash that was made outside the writer, and the version of the world it was made for.
+#[derive(Clone)]
+pub struct Behind {
+    pub seq: u64,
+    pub hash: Sha256,
 }
 
 /// The bytes themselves: in hand, or already staged in the store.
@@ -33,7 +42,13 @@ impl NewBody {
             size: bytes.len() as u64,
             hash: Sha256::new_with_prefix(&bytes),
             bytes: NewBytes::Chunks(if bytes.is_empty() { vec![] } else { vec![bytes] }),
+            behind: None,
         }
+    }
+
+    /// The hash over all that a world has with these bytes behind it, if it still is that version.
+    pub fn behind(&self, seq: u64) -> Option<Sha256> {
+        self.behind.as_ref().filter(|behind| behind.seq == seq).map(|behind| behind.hash.clone())
     }
 }
 

@@ -20,7 +20,7 @@ use sha2::Sha256;
 
 use crate::path::WorldPath;
 pub use change::{
-    Conditions, Done, Link, NewBody, NewBytes, Op, OpKey, Refusal, Tags, Verb, Write,
+    Behind, Conditions, Done, Link, NewBody, NewBytes, Op, OpKey, Refusal, Tags, Verb, Write,
 };
 pub use numbers::Numbers;
 

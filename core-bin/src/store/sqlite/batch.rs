@@ -213,14 +213,17 @@ impl Transaction<'_> {
         old: &Head,
         body: &NewBody,
     ) -> Step<()> {
-        let mut hash = self.running_hash(old, object)?;
+        let known = body.behind(old.seq);
+        let mut hash = known.clone().map_or_else(|| self.running_hash(old, object), Ok)?;
         let short = match &body.bytes {
             NewBytes::Chunks(chunks) => {
                 chunks.iter().for_each(|chunk| hash.update(chunk));
                 objects::write(self.db, object, old.size, chunks)?
             }
             NewBytes::Staged(staged) => {
-                hash_object(self.db, staged.id, body.size, &mut hash)?;
+                if known.is_none() {
+                    hash_object(self.db, staged.id, body.size, &mut hash)?;
+                }
                 self.unstage(staged.id)?;
                 objects::adopt(self.db, staged.id, object, old.size)?
             }
@@ -232,19 +235,24 @@ impl Transaction<'_> {
     }
 
     fn append_inline(&mut self, head: &mut Head, before: &Bytes, body: &NewBody) -> Step<()> {
+        let known = body.behind(head.seq);
         let mut hash = Sha256::new_with_prefix(before);
         let mut all = vec![before.clone()];
         match &body.bytes {
             NewBytes::Chunks(chunks) => {
                 chunks.iter().for_each(|chunk| hash.update(chunk));
                 all.extend(chunks.iter().cloned());
-                let whole = NewBody { size: head.size, hash, bytes: NewBytes::Chunks(all) };
+                let bytes = NewBytes::Chunks(all);
+                let whole = NewBody { size: head.size, hash, bytes, behind: None };
                 (head.body, head.row.tail) = self.store_body(&whole)?;
                 head.body_sha256 = whole.hash.clone().finalize().into();
                 head.hash_state = matches!(head.body, Body::Object(_)).then_some(whole.hash);
             }
             NewBytes::Staged(staged) => {
-                hash_object(self.db, staged.id, body.size, &mut hash)?;
+                match known {
+                    Some(known) => hash = known,
+                    None => hash_object(self.db, staged.id, body.size, &mut hash)?,
+                }
                 self.unstage(staged.id)?;
                 let object = self.objects.hold(self.next_row());
                 let short = objects::write(self.db, object.id, 0, &all)?;

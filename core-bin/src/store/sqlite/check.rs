@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
+use super::kept::{Logged, Versions};
 use super::pages::Pages;
 use super::{prune, rows, schema};
 use crate::audit::anchor::Anchor;
@@ -36,6 +37,8 @@ pub struct Tally {
     pub worlds: u64,
     pub events: u64,
     pub log_rows: u64,
+    /// Kept versions.
+    pub versions: u64,
     pub body_bytes: u64,
     pub findings: u64,
     /// The log's newest row, when it could be read.
@@ -47,7 +50,7 @@ impl Tally {
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "valid": self.findings == 0, "worlds": self.worlds, "events": self.events,
-            "log_rows": self.log_rows, "bytes": self.body_bytes, "problems": self.findings,
+            "log_rows": self.log_rows, "versions": self.versions, "bytes": self.body_bytes, "problems": self.findings,
             "anchor": self.head.as_ref().map(ToString::to_string),
         })
     }
@@ -121,6 +124,8 @@ impl<P: Pages> Check<'_, P> {
             }
         };
         let mut walk = LogWalk::new(&store_id, self.asked.keys, start, self.asked.anchors);
+        let mut versions = Versions::default();
+        while self.version(&mut versions, pruned, None)? {}
         let whole = loop {
             let after = walk.seq;
             let read = match self.pages.page(|db| rows::log(db, after, ROWS)) {
@@ -131,7 +136,13 @@ impl<P: Pages> Check<'_, P> {
                     break false;
                 }
             };
-            read.iter().filter(|r| r.seq <= row.seq).for_each(|row| walk.row(row));
+            for row in read.iter().filter(|r| r.seq <= row.seq) {
+                let before = walk.before(row);
+                let logged = |row| Some(Logged { row, before, keys: self.asked.keys });
+                while self.version(&mut versions, row.seq - 1, logged(None))? {}
+                self.version(&mut versions, row.seq, logged(Some(row)))?;
+                walk.row(row);
+            }
             std::mem::take(&mut walk.findings).iter().for_each(|finding| self.found(finding));
             if read.len() < ROWS || read.last().is_some_and(|last| last.seq >= row.seq) {
                 let beyond = read.iter().find(|r| r.seq > row.seq);
@@ -139,14 +150,50 @@ impl<P: Pages> Check<'_, P> {
             }
         };
         if whole {
+            let keys = self.asked.keys;
+            let unlogged = || Some(Logged { row: None, before: None, keys });
+            while self.version(&mut versions, row.seq, unlogged())? {}
+            self.check_later_versions(&mut versions)?;
             walk.end(row.seq, &row.mac);
         }
+        self.tally.body_bytes += versions.bytes;
         std::mem::take(&mut walk.findings).iter().for_each(|finding| self.found(finding));
         self.tally.log_rows = walk.rows;
         let key_id = self.asked.keys.key(row.key).map_or([0; 16], |key| key.id);
         self.tally.head = Some(Anchor::new(store_id, row.seq, row.mac, walk.time_us, key_id));
         self.newest = walk.worlds;
         Ok((row.seq, pruned))
+    }
+
+    /// Versions of later events are left to the next check; no event is later than the store.
+    fn check_later_versions(&mut self, versions: &mut Versions) -> Result<(), StoreError> {
+        while let Some(version) = versions.next(self.pages, u64::MAX)? {
+            if version.seq > self.pages.page(schema::read_row)?.seq {
+                let expected = format!("log {}", version.seq);
+                self.found(&version.finding(Problem::VersionNotLogged, expected, "no such row"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the next kept version up to number `upto`; false when there is none.
+    fn version(
+        &mut self,
+        versions: &mut Versions,
+        upto: u64,
+        logged: Option<Logged<'_>>,
+    ) -> Result<bool, StoreError> {
+        let next = versions.next(self.pages, upto).unwrap_or_else(|error| {
+            self.found(&Finding::of_store(Problem::Unreadable, "kept versions", &error.0));
+            None
+        });
+        let Some(version) = next else { return Ok(false) };
+        if self.asked.only.is_empty() || self.asked.only.contains(&version.path) {
+            self.tally.versions += 1;
+            let found = versions.check(self.pages, &version, logged)?;
+            found.iter().for_each(|finding| self.found(finding));
+        }
+        Ok(true)
     }
 
     /// Rows beyond the store's newest number are only right when the store went on meanwhile.
@@ -363,7 +410,7 @@ fn body<P: Pages>(pages: &P, world: &WorldRow, read: &mut u64) -> Result<Hash, S
 }
 
 /// Hashes some pieces from byte `at` on, without a copy of them.
-fn pieces(
+pub(super) fn pieces(
     db: &Connection,
     object: i64,
     size: u64,

@@ -13,6 +13,7 @@ mod events;
 pub mod export;
 mod history;
 pub mod import;
+mod kept;
 pub mod lock;
 mod moving;
 mod objects;

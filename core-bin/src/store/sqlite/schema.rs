@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::bounds;
+use super::{bounds, wal};
 use crate::audit::keys::AuditKey;
 use crate::audit::log::genesis;
 use crate::store::now_us;
@@ -114,6 +114,7 @@ pub fn open(file: &Path, key: &AuditKey) -> Result<(Connection, StoreRow), Strin
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(format!("SQLite {} has a WAL-reset bug", rusqlite::version()));
     }
+    wal::write_again(file).map_err(|e| format!("{}-wal: {e}", file.display()))?;
     let db = Connection::open(file).map_err(|e| describe(file, &e))?;
     prepare(&db, file, key).map(|row| (db, row))
 }

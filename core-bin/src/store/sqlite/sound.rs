@@ -1,5 +1,6 @@
-//! Whether the file itself is sound: its pages, and rows that nothing names.
+//! Whether the file itself is sound: its pages, kept versions, and rows that nothing names.
 
+use super::kept::Versions;
 use super::pages::Pages;
 use crate::store::StoreError;
 
@@ -44,6 +45,11 @@ pub fn check<P: Pages>(pages: &P) -> Result<Vec<String>, StoreError> {
     wrong.retain(|line| line != "ok");
     if !wrong.is_empty() {
         return Ok(wrong);
+    }
+    let mut versions = Versions::default();
+    while let Some(version) = versions.next(pages, u64::MAX)? {
+        let found = versions.check(pages, &version, None)?;
+        wrong.extend(found.map(|found| format!("version {}: {found}", version.event)));
     }
     for (text, sql) in QUESTIONS {
         let count: i64 = pages.page(|db| db.query_row(sql, [], |row| row.get(0)))?;

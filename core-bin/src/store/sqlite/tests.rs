@@ -12,8 +12,8 @@ use crate::path::WorldPath;
 use crate::store::conformance::{append, op, options, put, write};
 use crate::store::rules::LIFETIME_HEADER;
 use crate::store::{
-    Body, Done, Driver, Head, NewBody, NewBytes, Numbers, Object, Op, PIECE, Refusal, Tags, Verb,
-    Write,
+    Behind, Body, Done, Driver, Head, NewBody, NewBytes, Numbers, Object, Op, PIECE, Refusal, Tags,
+    Verb, Write,
 };
 
 fn durable() -> (tempfile::TempDir, SqliteStore, Numbers) {
@@ -92,6 +92,7 @@ fn staged_pieces_become_a_body_or_vanish() {
         size: bytes.len() as u64,
         hash: Sha256::new_with_prefix(&bytes),
         bytes: NewBytes::Staged(object.clone()),
+        behind: None,
     };
     let object = store.new_object();
     stage(&object);
@@ -112,6 +113,30 @@ fn staged_pieces_become_a_body_or_vanish() {
     assert_eq!(store.piece(&Object { id }, 0).unwrap(), None, "a broken upload leaves nothing");
     let head = store.head(&home("up")).unwrap().unwrap();
     assert_eq!(head.size, 2 * bytes.len() as u64);
+}
+
+#[test]
+fn an_append_that_was_hashed_outside_is_not_hashed_again() {
+    let (_dir, store, numbers) = durable();
+    let bytes = Bytes::from(vec![7; 5 * PIECE]);
+    for before in ["inline".to_owned(), "x".repeat(2 * PIECE)] {
+        let seq = commit(&store, &numbers, put("up", before.clone())).seq;
+        let append = |seq| {
+            let object = store.new_object();
+            store.stage(object.id, 0, std::slice::from_ref(&bytes)).unwrap();
+            let (hash, bytes) = (Sha256::new(), NewBytes::Staged(object));
+            // No hash of these bytes: so it shows whose hash was taken.
+            let behind = Some(Behind { seq, hash: Sha256::new_with_prefix(b"outside") });
+            let body = NewBody { size: 5 * PIECE as u64, hash, bytes, behind };
+            commit(&store, &numbers, op("up", Verb::Append { body }));
+            store.fresh_head(&home("up")).unwrap().unwrap()
+        };
+        assert_eq!(append(seq).body_sha256, crate::audit::sha256(b"outside"));
+        commit(&store, &numbers, op("up", Verb::Delete));
+        commit(&store, &numbers, put("up", before.clone()));
+        let whole = [before.as_bytes(), &bytes[..]].concat();
+        assert_eq!(append(seq).body_sha256, crate::audit::sha256(&whole), "another version");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The write-ahead log's size: checkpoints beside the writer, and by it when that is not enough.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -27,6 +30,32 @@ pub fn watch(db: &mut Connection, pages: Arc<AtomicU64>) -> rusqlite::Result<()>
         pages.store(count.max(0) as u64, Relaxed);
         Ok(())
     }))
+}
+
+/// Writes the WAL that an earlier life left once more, as it is, and syncs it; before anybody has
+/// the database open. After a failed fsync the kernel takes the pages that it lost for clean: no
+/// later sync would write them, a checkpoint would copy from a WAL that the disk does not have, and
+/// a power cut in the middle of it would leave half a commit in the file.
+pub fn write_again(file: &Path) -> std::io::Result<()> {
+    let open = OpenOptions::new().read(true).write(true).open(super::pages::beside(file, "-wal"));
+    let wal = match open {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        wal => wal?,
+    };
+    let (mut block, mut at) = (vec![0; 1 << 20], 0);
+    loop {
+        let read = wal.read_at(&mut block, at)?;
+        if read == 0 {
+            break;
+        }
+        match wal.write_all_at(&block[..read], at) {
+            // Where even the same bytes need new room, a full disk leaves it as it lies.
+            Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(()),
+            outcome => outcome?,
+        }
+        at += read as u64;
+    }
+    if at > 0 { wal.sync_all() } else { Ok(()) }
 }
 
 /// Copies all of the WAL into the database and empties it; an error is one of the disk's.
