@@ -7,11 +7,11 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast, overload
-from urllib.parse import unquote, urlsplit
 
 from elastik import paths
 from elastik.aio.listening import EventStream
-from elastik.errors import ElastikError, NotOverCoap, TimedOut, Unreachable, error_for
+from elastik.aio.sessions import session_to
+from elastik.errors import ElastikError, TimedOut, Unreachable, error_for
 from elastik.history import version_target
 from elastik.listening import Listening
 from elastik.plans import Ask, Lines, Open, Pause, Plan, Read, Result, Save, Step
@@ -77,25 +77,8 @@ class Verbs:
     def _connected(self, fresh: bool = False) -> ClientSession:
         """A session; a `fresh` one opens a connection for each request."""
         if fresh not in self._sessions:
-            parts = urlsplit(self.url)
-            if parts.scheme == "coap":
-                raise NotOverCoap(self.url, "the asyncio client")
-            self._base = self.url
-            kind: Any = self._aiohttp.TCPConnector
-            options: dict[str, Any] = {"force_close": fresh}
-            if parts.scheme == "http+unix":
-                kind = self._aiohttp.UnixConnector
-                options["path"] = unquote(parts.netloc) or parts.path
-                self._base = "http://localhost"
-            elif parts.scheme == "https" and self._cafile:
-                import ssl
-
-                options["ssl"] = ssl.create_default_context(cafile=self._cafile)
-            # Bodies are stored as they are: no negotiated compression, no decoding.
-            self._sessions[fresh] = self._aiohttp.ClientSession(
-                connector=kind(**options),
-                auto_decompress=False,
-                skip_auto_headers=("Accept-Encoding", "User-Agent", "Content-Type"),
+            self._sessions[fresh], self._base = session_to(
+                self._aiohttp, self.url, self._cafile, fresh=fresh
             )
         return self._sessions[fresh]
 

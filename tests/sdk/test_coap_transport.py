@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -177,3 +178,15 @@ def test_a_header_is_translated_or_refused(headers, method):
         return
     assert messages.decode(messages.encode(sent)) == sent
     assert not {"range", "x-meta-a", "cache-control"} & headers.keys()
+
+
+def test_the_asyncio_client_says_that_it_is_not_over_coap():
+    pytest.importorskip("aiohttp")
+    from elastik.aio import Elastik as AsyncElastik
+
+    async def main() -> None:
+        async with AsyncElastik(URL, "token") as client:
+            await client.get("x")
+
+    with pytest.raises(NotOverCoap, match="the asyncio client: not over coap"):
+        asyncio.run(main())
