@@ -202,7 +202,7 @@ def proc_pages(e):
     return [
         e.get("proc/version").startswith(b"elastik-core "),
         b"home/a\t2\n" in e.get("/proc/du"),
-        e.get("/proc/df").count(b"\n"),
+        [line.split(b"\t")[0].decode() for line in e.get("/proc/df").splitlines()[:3]],
         len(e.get("/proc/pool")) > 0,
         b"home/a\n" in e.get("/proc/worlds"),
     ]

@@ -166,6 +166,17 @@ def its_own_version(_: str, theirs: Seen) -> Seen:
     return theirs._replace(body=body).with_headers(content_length=str(length))
 
 
+def quotas_have_more_lines(request: str, theirs: Seen) -> Seen:
+    is_page = re.match(r"(GET|HEAD) /proc/df\b", request) and theirs.status == 200
+    return theirs.with_headers(content_length=None) if is_page else theirs
+
+
+def without_more_lines(request: str, ours: Seen) -> Seen:
+    """What 8.3's page of quotas has too: its three lines."""
+    cut = quotas_have_more_lines(request, ours)
+    return ours if cut is ours else cut._replace(body=b"".join(cut.body.splitlines(True)[:3]))
+
+
 # Entry -> what its reason changes in any answer.
 RULES: list[tuple[str, Rule]] = [
     ("403-for-a-known-token", known_but_weak),
@@ -178,6 +189,7 @@ RULES: list[tuple[str, Rule]] = [
     ("long-names", a_long_name_is_told),
     ("errors", one_form_of_errors),
     ("version", its_own_version),
+    ("quotas", quotas_have_more_lines),
 ]
 
 # Lines of an event's `data:` that 8.3 does not send, and its clients skip.

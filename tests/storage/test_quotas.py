@@ -29,7 +29,7 @@ def test_what_would_not_fit_is_refused_and_says_how_much(limited):
     refused = limited.put("/home/cam/front2", b"x" * 401)
     assert refused.status == 507
     assert refused.body == (
-        b"storage quota exceeded: current 600 bytes, quota 1000 bytes, need 401 more bytes\n"
+        b"storage quota exceeded: current 600 bytes, quota 1000 bytes, need 1 more bytes\n"
     )
     assert refused.headers["x-storage-quota"] == "1000"
     assert limited.get("/home/cam/front2").status == 404

@@ -63,7 +63,7 @@ fn one(endpoint: &mut Endpoint, id: u64, anyway: bool) {
         endpoint.layer.confirm(now, peer, token, &reply, Owner::Response, &mut endpoint.out);
         return;
     }
-    let Some(mut state) = state else { return };
+    let Some(state) = state else { return };
     if observer.watch.is_told(&state) && !anyway {
         observer.due = false;
         return;
@@ -78,11 +78,11 @@ fn one(endpoint: &mut Endpoint, id: u64, anyway: bool) {
         observer.due = true;
         return;
     }
-    state.seq = observer.watch.next(&state);
-    let (reply, blocks) = observer.watch.notification(&state);
+    let seq = observer.watch.next(&state);
+    let (reply, blocks) = observer.watch.notification(&state, seq);
     let reply = sealed(reply);
     observer.due = false;
-    (observer.watch.seq, observer.watch.etag) = (state.seq, state.version.etag);
+    (observer.watch.seq, observer.watch.etag) = (seq, state.version.etag);
     if confirm {
         (observer.in_flight, observer.last_mid) = (true, None);
         let owner = Owner::Observer(id);

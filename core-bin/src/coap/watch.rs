@@ -146,8 +146,9 @@ impl Watch {
         }
     }
 
-    /// The notification of a state; with more blocks to come, the version they belong to.
-    pub fn notification(&self, state: &State) -> (Reply, Option<Version>) {
+    /// The notification of a state under number `seq`; with more blocks to come, the version they
+    /// belong to.
+    pub fn notification(&self, state: &State, seq: u64) -> (Reply, Option<Version>) {
         let version = &state.version;
         let size = version.body.size();
         let room = self.budget.map_or(SINGLE, |budget| budget.saturating_sub(OVERHEAD));
@@ -155,7 +156,7 @@ impl Watch {
         let block = Block { number: 0, more: false, szx };
         let whole = if self.asked_blocks { block.size() } else { SINGLE.min(room) };
         let mut reply = version.describe(Code::CONTENT);
-        reply.observe = Some(sequence(state.seq));
+        reply.observe = Some(sequence(seq));
         if size <= whole as u64 {
             reply.payload = state.start.clone();
             return (reply, None);

@@ -22,12 +22,12 @@ const QUESTIONS: &[(&str, &str)] = &[
         "SELECT count(DISTINCT object) FROM span WHERE object NOT IN (\
            SELECT object FROM world WHERE object IS NOT NULL UNION ALL \
            SELECT object FROM version WHERE object IS NOT NULL UNION ALL \
-           SELECT object FROM staged UNION ALL SELECT id FROM trash WHERE kind = 1)",
+           SELECT object FROM staged UNION ALL SELECT id FROM trash WHERE kind IN (1, 3))",
     ),
     (
         "counters of what is kept are not right",
-        "SELECT count(*) FROM kept WHERE used <> CASE what WHEN 'log' THEN (SELECT count(*) FROM log) \
-         ELSE (SELECT coalesce(sum(size), 0) FROM version) END",
+        "SELECT (SELECT log_rows FROM store) <> (SELECT count(*) FROM log) \
+         OR (SELECT history_bytes FROM store) <> (SELECT coalesce(sum(size), 0) FROM version)",
     ),
     (
         "chains belong to no world and wait in no trash",
