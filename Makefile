@@ -30,7 +30,7 @@ build: .venv/.ready $(CORE) ## Make .venv (command, SDK, developer tools) and th
 .venv-lowest/.ready: pyproject.toml constraints.txt hatch_build.py
 	test -x .venv-lowest/bin/python || "$$(sh dev/pythons lowest)" -m venv .venv-lowest
 	.venv-lowest/bin/python $(INSTALL) 'pip>=25.1'
-	.venv-lowest/bin/python $(INSTALL) pytest hypothesis -e '.[aio]'
+	.venv-lowest/bin/python $(INSTALL) pytest pytest-xdist hypothesis -e '.[aio]'
 	touch $@
 
 # cargo leaves an unchanged binary alone; touching it tells make that it was asked.
@@ -56,23 +56,23 @@ core-test: build
 
 # Most tests wait for something rather than compute: more of them at once than there are cores.
 WORKERS ?= 4
-PYTEST  := $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+PYTEST  := -m pytest -n $(WORKERS) --dist loadfile
 
 pytest: build try-peers
-	$(PYTEST)
+	$(PYTHON) $(PYTEST)
 
 # Both interpreters at the same time, too.
 pytest-both: build try-peers .venv-lowest/.ready
 	@mkdir -p build; \
 	$(MAKE) --no-print-directory pytest-lowest >build/lowest.log 2>&1 & lowest=$$!; \
-	$(PYTEST); newest=$$?; \
+	$(PYTHON) $(PYTEST); newest=$$?; \
 	wait $$lowest; lowest=$$?; \
 	echo "on the lowest interpreter:"; tail -n 40 build/lowest.log; \
 	exit $$((newest || lowest))
 
 pytest-lowest: build try-peers .venv-lowest/.ready
 	if [ "$$(sh dev/pythons lowest)" != "$$(sh dev/pythons newest)" ]; then \
-	    .venv-lowest/bin/python -m pytest -q tests/sdk tests/cli; fi
+	    .venv-lowest/bin/python $(PYTEST) -q tests/sdk tests/cli; fi
 
 bench: build peers ## Measure the core beside the published one.
 	$(PYTHON) bench/durable_put.py

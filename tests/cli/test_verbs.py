@@ -334,17 +334,17 @@ def test_versions_are_listed_got_compared_put_back_and_purged(start_core, tmp_pa
 
 
 def test_tree_shows_sizes_and_ages_left_of_the_names(elastik):
-    elastik.ok("put", "grown/a", "--text", "x" * 2048)
-    elastik.ok("put", "grown/b/c", "--text", "12345")
-    lines = elastik.ok("tree", "-l", "grown").decode().splitlines()
-    assert lines[0] == " " * 13 + "home/grown"
+    elastik.ok("put", "grove/a", "--text", "x" * 2048)
+    elastik.ok("put", "grove/b/c", "--text", "12345")
+    lines = elastik.ok("tree", "-l", "grove").decode().splitlines()
+    assert lines[0] == " " * 13 + "home/grove"
     assert re.fullmatch(r"  2\.0K +\d+[sm]  ├── a", lines[1])
     assert lines[2] == " " * 13 + "└── b"
     assert re.fullmatch(r"     5 +\d+[sm]      └── c", lines[3])
-    rows = [json.loads(line) for line in elastik.ok("tree", "-l", "grown", "--json").splitlines()]
+    rows = [json.loads(line) for line in elastik.ok("tree", "-l", "grove", "--json").splitlines()]
     assert [(row["path"], row["size"]) for row in rows] == [
-        ("home/grown/a", 2048),
-        ("home/grown/b/c", 5),
+        ("home/grove/a", 2048),
+        ("home/grove/b/c", 5),
     ]
 
 

@@ -213,7 +213,7 @@ impl Works {
                 let _ = checkpoints.try_send(());
                 let _ = self.store.checkpoint_by_writer();
             }
-            tidy = if idle && !tidy { self.store.sweep_if_held() } else { self.store.sweep() };
+            tidy = if idle { self.store.sweep_idly() } else { self.store.sweep() };
         }
     }
 

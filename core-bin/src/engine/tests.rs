@@ -395,7 +395,7 @@ async fn a_deleted_body_is_no_longer_in_the_file() {
     write(&first, vec![op("home/large", Verb::Purge)]).await.unwrap();
     // The writer lets go of the body right after its answer.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    while first.0.store.sweep_if_held() {}
+    while first.0.store.sweep_idly() {}
     first.close(Duration::from_secs(5)).unwrap();
     let file = std::fs::read(dir.path().join(crate::store::sqlite::FILE)).unwrap();
     let found = file.windows(14).any(|window| window == b"secret sentenc");

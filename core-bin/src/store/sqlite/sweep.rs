@@ -12,6 +12,9 @@ use crate::store::{Refusal, now_us};
 const TURN: i64 = 16;
 const TURN_ROWS: i64 = 1000;
 
+/// Free pages that the file keeps for what comes next: 1 MiB.
+const SPARE: i64 = 256;
+
 /// Whether anything may wait in the trash.
 #[derive(Debug)]
 pub struct Sweep {
@@ -81,17 +84,26 @@ impl SqliteStore {
         writer.sweep.pending |= due.unwrap_or_default();
     }
 
-    /// Looks once more at objects that were still being read; for an idle writer.
-    pub fn sweep_if_held(&self) -> bool {
+    /// While nobody waits for the writer: looks once more at objects that were still being read, and
+    /// gives free pages back to the disk.
+    pub fn sweep_idly(&self) -> bool {
         self.give_room_back();
         self.reserve.renew();
-        let held = std::mem::take(&mut self.writer().sweep.held);
-        self.writer().sweep.pending |= held;
-        self.sweep()
+        let mut writer = self.writer();
+        let spare = free_pages(&writer.db).is_ok_and(|pages| pages > SPARE);
+        writer.sweep.pending |= std::mem::take(&mut writer.sweep.held) || spare;
+        drop(writer);
+        self.free_some(true)
+    }
+
+    /// Between two batches. Free pages are left for what comes next: moving the last pages of the
+    /// file into them would only make it shrink and grow.
+    pub fn sweep(&self) -> bool {
+        self.free_some(false)
     }
 
     /// Frees one turn's worth; false when nothing that could be freed is left.
-    pub fn sweep(&self) -> bool {
+    fn free_some(&self, idle: bool) -> bool {
         let full = self.reserve.is_tight();
         let pending = std::mem::take(&mut self.writer().sweep.pending) || full;
         if self.refusing().is_some() || !pending {
@@ -107,10 +119,11 @@ impl SqliteStore {
                 | bounds::forget_surplus(db, self.rules.max_history)?;
             left =
                 db.prepare_cached("SELECT count(*) FROM trash")?.query_row([], |row| row.get(0))?;
-            db.execute_batch("PRAGMA incremental_vacuum(64)")?;
-            // On a full disk every free page goes back to it; else some are worth keeping.
-            more |= full
-                && db.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0))? > 0;
+            if idle || full {
+                db.execute_batch("PRAGMA incremental_vacuum(64)")?;
+                // On a full disk every free page goes back to it; else some are worth keeping.
+                more |= free_pages(db)? > if full { 0 } else { SPARE };
+            }
             Ok(())
         });
         if done == Err(Refusal::DiskFull) {
@@ -158,6 +171,10 @@ impl SqliteStore {
             Err(error) => Err(self.refusal(&error)),
         }
     }
+}
+
+fn free_pages(db: &Connection) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, "freelist_count", |row| row.get(0))
 }
 
 /// What SQLite would say a moment later.

@@ -21,6 +21,10 @@ const BESIDE: u64 = 8 << 20;
 /// From here on the writer itself finishes the rest between two batches.
 const BY_WRITER: u64 = 32 << 20;
 
+/// From here on writes wait until all is copied and the WAL begins anew, whoever reads meanwhile;
+/// readers are short. It stays below 128 MiB so.
+const AT_MOST: u64 = 64 << 20;
+
 /// What one commit writes beside its bodies at the most, in bytes: rows, indexes, housekeeping.
 const MARGIN: u64 = 256 << 10;
 
@@ -89,6 +93,11 @@ fn passive(db: &Connection) -> rusqlite::Result<()> {
     db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
+/// Waits for readers, and has the next commit begin the WAL anew.
+fn restart(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
+}
+
 impl SqliteStore {
     /// Whether the WAL is long enough for `checkpoint` to be worth a turn.
     pub fn wants_checkpoint(&self) -> bool {
@@ -113,11 +122,20 @@ impl SqliteStore {
         if long < BY_WRITER && long + MARGIN <= self.reserve.free() {
             return Ok(());
         }
-        self.one_checkpoint(|| {
-            let db = &self.writer().db;
-            let fits = self.fits(db)? || (self.reserve.give_up() && self.fits(db)?);
-            if fits { passive(db) } else { Ok(()) }
-        })
+        if long < AT_MOST {
+            return self.one_checkpoint(|| self.with_room(passive));
+        }
+        let _alone = self.checkpointing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.checkpoint_alone(|| self.with_room(restart))
+    }
+
+    fn with_room(
+        &self,
+        checkpoint: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        let db = &self.writer().db;
+        let fits = self.fits(db)? || (self.reserve.give_up() && self.fits(db)?);
+        if fits { checkpoint(db) } else { Ok(()) }
     }
 
     /// On a full disk the WAL is brought back to nothing, so that what was freed goes back to it.
@@ -152,11 +170,12 @@ impl SqliteStore {
     /// went with the failed sync, yet SQLite counts them as copied. The next checkpoint that
     /// succeeds would let the WAL, the only place where they still are, be written over.
     fn one_checkpoint(&self, run: impl FnOnce() -> rusqlite::Result<()>) -> Result<(), String> {
-        let Ok(_one) = self.checkpointing.try_lock() else { return Ok(()) };
-        if self.stopped().is_some() {
-            return Ok(());
-        }
-        self.judge_checkpoint(run())
+        let Ok(_alone) = self.checkpointing.try_lock() else { return Ok(()) };
+        self.checkpoint_alone(run)
+    }
+
+    fn checkpoint_alone(&self, run: impl FnOnce() -> rusqlite::Result<()>) -> Result<(), String> {
+        if self.stopped().is_some() { Ok(()) } else { self.judge_checkpoint(run()) }
     }
 
     /// A disk that fails a checkpoint's sync may have lost what was acknowledged: no more writes.
