@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import multiprocessing
+import os
 import statistics
 import sys
 import threading
@@ -20,50 +22,48 @@ WRITERS = 8
 GOAL = 3.0
 
 
-def connect(core: Core) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(*core.address, timeout=60)
-
-
-def upload(core: Core, number: int, over: threading.Event) -> None:
-    """One large body after another, as fast as they are taken, until it is over."""
-    headers = {"Authorization": f"Bearer {core.approve}", "Content-Length": str(LARGE)}
-    while not over.is_set():
-        line = connect(core)
+def upload(address: tuple[str, int], token: str, number: int) -> None:
+    """One large body after another, as fast as they are taken."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Length": str(LARGE)}
+    while True:
+        line = http.client.HTTPConnection(*address, timeout=60)
         chunks = (bytes(1 << 20) for _ in range(LARGE >> 20))
         line.request("PUT", f"/home/large/{number}", chunks, headers, encode_chunked=False)
         line.getresponse().read()
         line.close()
 
 
-def read_slowly(core: Core, over: threading.Event) -> None:
+def read_slowly(address: tuple[str, int], token: str) -> None:
     """One large body at a steady rate, again and again."""
-    line = connect(core)
-    while not over.is_set():
-        line.request("GET", "/home/read", headers={"Authorization": f"Bearer {core.approve}"})
+    line = http.client.HTTPConnection(*address, timeout=60)
+    while True:
+        line.request("GET", "/home/read", headers={"Authorization": f"Bearer {token}"})
         answer = line.getresponse()
-        while not over.is_set() and answer.read(READ_RATE // 10):
+        while answer.read(READ_RATE // 10):
             time.sleep(0.1)
-        if not answer.isclosed():
-            break
-    line.close()
+
+
+def all_streams(address: tuple[str, int], token: str) -> None:
+    """Every large body; clients of a store seldom share its processors, so these step back."""
+    os.nice(19)
+    for number in range(UPLOADS):
+        threading.Thread(target=upload, args=(address, token, number)).start()
+    for _ in range(READERS):
+        threading.Thread(target=read_slowly, args=(address, token)).start()
 
 
 @contextmanager
 def streams(core: Core) -> Iterator[None]:
     """Large bodies on their way, in both directions, while this lasts."""
     core.put("/home/read", bytes(LARGE))
-    over = threading.Event()
-    jobs = [threading.Thread(target=upload, args=(core, n, over)) for n in range(UPLOADS)]
-    jobs += [threading.Thread(target=read_slowly, args=(core, over)) for _ in range(READERS)]
-    for job in jobs:
-        job.start()
+    clients = multiprocessing.Process(target=all_streams, args=(core.address, core.approve))
+    clients.start()
     time.sleep(1)
     try:
         yield
     finally:
-        over.set()
-        for job in jobs:
-            job.join()
+        clients.kill()
+        clients.join()
 
 
 def small_writes(core: Core, seconds: float) -> Result:

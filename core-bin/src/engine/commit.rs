@@ -8,12 +8,13 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::hub::Hub;
+use super::upload::split_off;
 use crate::path::WorldPath;
 use crate::store::memory::{MemoryStore, Plan, signed};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    Conditions, Done, Driver, Event, Link, NewBytes, Numbers, Object, Op, Refusal, Verb, Write,
-    now_us,
+    Conditions, Done, Driver, Event, Link, NewBytes, Numbers, Object, Op, PIECE, Refusal, Verb,
+    Write, now_us,
 };
 
 /// What may wait at the most: ops, and bytes that are in hand.
@@ -170,18 +171,29 @@ impl Queue {
                 break;
             }
         }
+        Some((state.batch(), state.stages.pop_front()))
+    }
+
+    /// The next batch, if anybody waits.
+    fn waiting(&self) -> Vec<Job> {
+        self.state().batch()
+    }
+}
+
+impl State {
+    /// What one commit takes of the writes that wait.
+    fn batch(&mut self) -> Vec<Job> {
         let mut jobs = Vec::new();
         let (mut ops, mut bytes) = (0, 0);
-        while let Some(job) = state.writes.front() {
+        while let Some(job) = self.writes.front() {
             ops += job.write.ops.len();
             bytes += job.bytes;
             if !jobs.is_empty() && (ops > BATCH_OPS || bytes > BATCH_BYTES) {
                 break;
             }
-            jobs.extend(state.writes.pop_front());
+            jobs.extend(self.writes.pop_front());
         }
-        let stage = state.stages.pop_front();
-        Some((jobs, stage))
+        jobs
     }
 }
 
@@ -237,9 +249,28 @@ impl Works {
     fn stage(&self, stage: Stage) {
         match stage {
             Stage::Write { object, at, chunks, answer } => {
-                let _ = answer.send(self.store.stage(object.id, at, &chunks));
+                let _ = answer.send(self.stage_pieces(&object, at, chunks));
             }
             Stage::Abandon { object } => self.store.abandon(object.id),
+        }
+    }
+
+    /// A block of an upload, piece by piece: whoever waits meanwhile waits for one piece only.
+    fn stage_pieces(
+        &self,
+        object: &Object,
+        mut at: u64,
+        mut chunks: Vec<Bytes>,
+    ) -> Result<(), Refusal> {
+        loop {
+            let rest = split_off(&mut chunks, PIECE);
+            self.store.stage(object.id, at, &chunks)?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            at += PIECE as u64;
+            chunks = rest;
+            self.commit(self.queue.waiting());
         }
     }
 

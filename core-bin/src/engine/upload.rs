@@ -99,7 +99,8 @@ impl Upload {
         self.settle().await?;
         let Target::Disk { path, store, queue, reserved } = &self.target else { return Ok(()) };
         let rest = if last { 0 } else { self.held % PIECE };
-        let (block, kept) = split_end(std::mem::take(&mut self.chunks), rest);
+        let kept = split_off(&mut self.chunks, self.held - rest);
+        let block = std::mem::replace(&mut self.chunks, kept);
         if self.staged.is_none() {
             let room = Reservation::new(reserved, size_of(store, path).await?);
             self.staged =
@@ -109,7 +110,7 @@ impl Upload {
         staged.room.grow(store, path, self.size)?;
         staged.on_its_way = Some(queue.stage(&staged.object, staged.at, block));
         staged.at += (self.held - rest) as u64;
-        (self.chunks, self.held) = (kept, rest);
+        self.held = rest;
         Ok(())
     }
 
@@ -147,19 +148,19 @@ async fn size_of(store: &Arc<SqliteStore>, path: &WorldPath) -> Result<u64, Refu
     Ok(head.map_or(0, |head| head.size))
 }
 
-/// Parts the last `rest` bytes from the others.
-fn split_end(mut chunks: Vec<Bytes>, mut rest: usize) -> (Vec<Bytes>, Vec<Bytes>) {
-    let mut end = Vec::new();
-    while rest > 0
-        && let Some(mut chunk) = chunks.pop()
-    {
-        let take = rest.min(chunk.len());
-        end.push(chunk.split_off(chunk.len() - take));
-        rest -= take;
-        if !chunk.is_empty() {
-            chunks.push(chunk);
-        }
+/// Keeps the first `at` bytes; the others are returned.
+pub(super) fn split_off(chunks: &mut Vec<Bytes>, at: usize) -> Vec<Bytes> {
+    let mut left = at;
+    let Some(place) = chunks.iter().position(|chunk| {
+        let within = left < chunk.len();
+        left -= if within { 0 } else { chunk.len() };
+        within
+    }) else {
+        return vec![];
+    };
+    let mut rest = chunks.split_off(place);
+    if left > 0 {
+        chunks.push(rest[0].split_to(left));
     }
-    end.reverse();
-    (chunks, end)
+    rest
 }

@@ -8,8 +8,9 @@ use super::trouble::{Trouble, trouble};
 use super::{SqliteStore, answers, bounds, history, objects};
 use crate::store::{Refusal, now_us};
 
-/// Rows and pieces that one turn frees: 1 MiB of pieces at the most.
+/// Rows and pieces that one turn frees: 1 MiB of pieces at the most, less while others wait.
 const TURN: i64 = 16;
+const BUSY_TURN: i64 = 4;
 const TURN_ROWS: i64 = 1000;
 
 /// Free pages that the file keeps for what comes next: 1 MiB.
@@ -113,7 +114,7 @@ impl SqliteStore {
         let objects = &self.objects;
         let done = self.turn(|db| {
             more = free_chain(db)?
-                | free_object(db, objects)?
+                | free_object(db, objects, if idle { TURN } else { BUSY_TURN })?
                 | self.known.forget(db, TURN_ROWS as usize)?
                 | history::forget_old(db, now_us())?
                 | bounds::forget_surplus(db, self.rules.max_history)?;
@@ -207,13 +208,13 @@ fn free_chain(db: &Connection) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-fn free_object(db: &Connection, held: &objects::Objects) -> rusqlite::Result<bool> {
+fn free_object(db: &Connection, held: &objects::Objects, pieces: i64) -> rusqlite::Result<bool> {
     for kind in [TRASH_ERASED, TRASH_OBJECT] {
         let mut waiting = next_trash(db, kind)?.into_iter();
         let Some(object) = waiting.find(|id| held.is_free(*id)) else { continue };
         let mode = if kind == TRASH_ERASED { "ON" } else { "FAST" };
         db.pragma_update(None, "secure_delete", mode)?;
-        if objects::free(db, object, TURN)? {
+        if objects::free(db, object, pieces)? {
             drop_trash(db, kind, object)?;
         }
         db.pragma_update(None, "secure_delete", "FAST")?;
