@@ -99,7 +99,7 @@ def bridged(core: Core, place: Path, *options: str) -> tuple[subprocess.Popen[by
 
 def paced(place: Path, seconds: float, baud: int = 115200) -> float:
     """GETs of a few bytes a second, asked of a foreign board on a line of this speed."""
-    path = tuple(messages.path_options("t"))
+    path = tuple(messages.path_options("sensor/temp"))
     with foreignboard.board(place, baud) as line:
         settings = LineSettings(baud=baud)
         with LineConversation(

@@ -18,6 +18,8 @@ NEVER = float("inf")
 QUEUE = 64
 # A serial line answers within milliseconds; RFC 7252 §4.8.1 allows a shorter wait there.
 LINE_ACK_TIMEOUT_S = 0.4
+# A line has no strangers who guess tokens (RFC 7252 §5.3.1), and each byte on it takes its time.
+LINE_TOKEN_BYTES = 2
 RETRANSMISSIONS = 4
 # How long an answer may still belong to an exchange that has ended, in seconds.
 REMEMBERED_S = 93.0
@@ -93,6 +95,7 @@ class Talker:
     ack_timeout: float = LINE_ACK_TIMEOUT_S
     ack_random_factor: float = 1.0
     retransmissions: int = RETRANSMISSIONS
+    token_bytes: int = TOKEN_BYTES
     rand: random.Random = field(default_factory=random.Random)
     taken: Callable[[int], bool] = lambda mid: False
 
@@ -175,7 +178,7 @@ class Talker:
             self._begin(operation, first, now)
 
     def _begin(self, operation: Operation, step: Message, now: float) -> None:
-        token = b"" if operation.ping else self.rand.randbytes(TOKEN_BYTES)
+        token = b"" if operation.ping else self.rand.randbytes(self.token_bytes)
         if step.value(OBSERVE) is not None:
             token = operation.token = operation.token or token
         message = replace(step, type=CON, mid=self._new_mid(), token=token)

@@ -11,7 +11,7 @@ from typing import Protocol
 from elastik.coap import linkformat, messages
 from elastik.coap.blocks import DEFAULT_MTU, Limits
 from elastik.coap.messages import CON, EMPTY, GET, RST, Message
-from elastik.coap.talker import Outcome, Talker
+from elastik.coap.talker import LINE_TOKEN_BYTES, Outcome, Talker
 from elastik_cli.quantities import rfc3339
 from elastik_cli.serialio import slipmux, textline
 from elastik_cli.serialio.diagnostics import Lines
@@ -88,7 +88,13 @@ class Board:
         self.tap = Tap()
         self.lines = Lines(outlets.show)
         limits = Limits(settings.mtu)
-        self.talker = Talker(self.send, limits, settings.baud, settings.response_timeout)
+        self.talker = Talker(
+            self.send,
+            limits,
+            settings.baud,
+            settings.response_timeout,
+            token_bytes=LINE_TOKEN_BYTES,
+        )
         profile = Profile(settings.prefix, settings.token, settings.mtu, settings.trust_token)
         self.uplink = Uplink(profile, outlets.wire, self.send)
         self.uplink.own_mid = lambda: self.talker.open_mid

@@ -15,7 +15,7 @@ from types import TracebackType
 from elastik.coap import messages
 from elastik.coap.blocks import DEFAULT_MTU, Limits
 from elastik.coap.messages import CON, EMPTY, RST, URI_PATH, Message
-from elastik.coap.talker import Outcome, Talker
+from elastik.coap.talker import LINE_TOKEN_BYTES, Outcome, Talker
 from elastik_cli.coapio.refusals import refusal
 from elastik_cli.exits import Exit, Failure
 from elastik_cli.serialio import ports, slipmux, whereabouts
@@ -103,7 +103,13 @@ class Conversation:
 
     def __init__(self, settings: TalkSettings, mtu: int) -> None:
         self.loop = Loop()
-        self.talker = Talker(self.send, Limits(mtu), settings.line.baud, settings.response_timeout)
+        self.talker = Talker(
+            self.send,
+            Limits(mtu),
+            settings.line.baud,
+            settings.response_timeout,
+            token_bytes=LINE_TOKEN_BYTES,
+        )
         self.trouble: LineError | None = None
         self.loop.parts.append(self.talker)
 

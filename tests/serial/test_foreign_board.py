@@ -45,7 +45,7 @@ def test_observe(foreign_board, lab):
 
 def test_at_115200_baud_there_are_250_exchanges_a_second(foreign_board):
     line = Line(str(foreign_board(115200)), LineSettings())
-    path = tuple(messages.path_options("t"))
+    path = tuple(messages.path_options("sensor/temp"))
     with LineConversation(line, TalkSettings(), lambda text: None) as board:
         board.ask(Message(0, 3, 0, options=path, payload=b"21.5"))
         best = 0.0
