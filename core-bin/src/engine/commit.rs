@@ -423,6 +423,9 @@ impl Checkpoints {
     pub fn run(self) {
         let Self { store, asked, ask } = self;
         drop(ask);
+        // Nobody waits for it, and the writer needs the processor more. On Linux it is this thread's.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::nice(10);
         while asked.recv().is_ok() {
             let _ = store.checkpoint();
         }
