@@ -125,7 +125,7 @@ def test_an_example_works_as_typed(prepared, verb, line, request):
         pytest.skip("the other server's token is not set here; test_diff does it")
     if "elastik run" in line:  # the port of the example may be taken here
         prepared = prepared.with_env(ELASTIK_PORT=str(free_port()))
-    line = line.replace("/srv/elastik", str(prepared.home / "data")).replace("30s", "3s")
+    line = line.replace("/srv/elastik", str(prepared.home / "data")).replace("30s", "8s")
     process = subprocess.Popen(
         ["bash", "-c", f"set -o pipefail; {line}"],
         env=prepared.env,

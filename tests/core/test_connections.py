@@ -172,7 +172,8 @@ def test_a_client_that_takes_nothing_is_given_up(start_core):
     line.sendall(
         f"GET /tmp/big HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {APPROVE}\r\n\r\n".encode()
     )
-    assert connections(core) == 2
+    # The one of the PUT may not have gone yet.
+    assert connections(core) >= 2
     assert wait_for(lambda: connections(core) == 1)
     line.close()
 

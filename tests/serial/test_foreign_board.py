@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 from commandline import Program
 from elastik.coap import messages
@@ -43,21 +42,14 @@ def test_observe(foreign_board, lab):
     assert ended.out
 
 
-def test_at_115200_baud_there_are_250_exchanges_a_second(foreign_board):
+def test_at_the_pace_of_115200_baud_every_exchange_is_answered(foreign_board):
+    """How many a second is a line of bench/serial_line.py."""
     line = Line(str(foreign_board(115200)), LineSettings())
     path = tuple(messages.path_options("sensor/temp"))
     with LineConversation(line, TalkSettings(), lambda text: None) as board:
         board.ask(Message(0, 3, 0, options=path, payload=b"21.5"))
-        best = 0.0
-        # The best of many short rounds: a busy machine takes its time, the line does not.
-        for _ in range(40):
-            began = time.perf_counter()
-            for _ in range(25):
-                assert board.ask(Message(0, GET, 0, options=path)).payload == b"21.5"
-            best = max(best, 25 / (time.perf_counter() - began))
-            if best >= 250:
-                break
-    assert best >= 250
+        for _ in range(100):
+            assert board.ask(Message(0, GET, 0, options=path)).payload == b"21.5"
 
 
 def test_bridged_its_observable_resource_is_a_world(foreign_board, lab):
