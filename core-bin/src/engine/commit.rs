@@ -13,8 +13,7 @@ use crate::path::WorldPath;
 use crate::store::memory::{MemoryStore, Plan, signed};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    Conditions, Done, Driver, Event, Link, NewBytes, Numbers, Object, Op, PIECE, Refusal, Verb,
-    Write, now_us,
+    Conditions, Done, Driver, Event, Link, Numbers, Object, Op, PIECE, Refusal, Verb, Write, now_us,
 };
 
 /// What may wait at the most: ops, and bytes that are in hand.
@@ -93,7 +92,7 @@ impl Queue {
 
     /// Hands a write to the writer and waits for its commit.
     pub async fn write(&self, write: Write) -> Answer {
-        let bytes = in_hand(&write);
+        let bytes = write.in_hand() as usize;
         let room = async {
             let ops =
                 self.ops.clone().acquire_many_owned(write.ops.len().min(QUEUE_OPS) as u32).await;
@@ -195,18 +194,6 @@ impl State {
         }
         jobs
     }
-}
-
-/// Bytes of the bodies that are not staged.
-fn in_hand(write: &Write) -> usize {
-    let body = |op: &Op| match &op.verb {
-        Verb::Put { body, .. } | Verb::Append { body } => match &body.bytes {
-            NewBytes::Chunks(chunks) => chunks.iter().map(Bytes::len).sum(),
-            NewBytes::Staged(_) => 0,
-        },
-        Verb::Delete | Verb::Purge | Verb::Bury { .. } | Verb::Guard => 0,
-    };
-    write.ops.iter().map(body).sum()
 }
 
 impl Works {

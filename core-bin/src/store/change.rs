@@ -163,6 +163,20 @@ pub struct Write {
 /// Names one attempt to write, so that a repeated one is recognised.
 pub type OpKey = [u8; 16];
 
+impl Write {
+    /// Bytes of the bodies that it brings with it; what is staged lies in the store already.
+    pub fn in_hand(&self) -> u64 {
+        let body = |op: &Op| match &op.verb {
+            Verb::Put { body, .. } | Verb::Append { body } => match &body.bytes {
+                NewBytes::Chunks(_) => body.size,
+                NewBytes::Staged(_) => 0,
+            },
+            Verb::Delete | Verb::Purge | Verb::Bury { .. } | Verb::Guard => 0,
+        };
+        self.ops.iter().map(body).sum()
+    }
+}
+
 /// What one op did.
 #[derive(Clone, Debug)]
 pub struct Done {

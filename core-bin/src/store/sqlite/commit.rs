@@ -7,7 +7,7 @@ use super::batch::{Stop, Transaction};
 use super::trouble::{Trouble, trouble};
 use super::{SqliteStore, Writer};
 use crate::path::WorldPath;
-use crate::store::{Batch, Done, Event, Fate, NewBytes, Numbers, Refusal, Verb, Write, now_us};
+use crate::store::{Batch, Done, Event, Fate, Numbers, Refusal, Verb, Write, now_us};
 
 /// How one transaction ended.
 enum Outcome {
@@ -137,7 +137,7 @@ impl SqliteStore {
         }
         // What is refused grows nothing: it keeps its own reason on a full disk too.
         let grows = !taken.is_empty() && !writes.iter().all(makes_room);
-        if grows && !self.has_room(&writer.db, in_hand(writes)) {
+        if grows && !self.has_room(&writer.db, writes.iter().map(Write::in_hand).sum()) {
             let _ = writer.db.execute_batch("ROLLBACK");
             return Outcome::Failed { why: Refusal::DiskFull, singly: true, gaps: gaps(taken) };
         }
@@ -189,19 +189,6 @@ impl SqliteStore {
 fn makes_room(write: &Write) -> bool {
     write.ops.iter().any(|op| op.verb.removes())
         && write.ops.iter().all(|op| op.verb.removes() || matches!(op.verb, Verb::Guard))
-}
-
-/// Bytes of bodies that these writes bring with them; what is staged lies there already.
-fn in_hand(writes: &[Write]) -> u64 {
-    let ops = writes.iter().flat_map(|write| &write.ops);
-    ops.map(|op| match &op.verb {
-        Verb::Put { body, .. } | Verb::Append { body } => match &body.bytes {
-            NewBytes::Chunks(_) => body.size,
-            NewBytes::Staged(_) => 0,
-        },
-        _ => 0,
-    })
-    .sum()
 }
 
 fn refuse_all(count: usize, why: &Refusal) -> Vec<Result<Vec<Done>, Refusal>> {
