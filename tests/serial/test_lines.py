@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import termios
 import time
@@ -183,6 +184,7 @@ def test_f4_a_half_frame_of_before_never_joins_one_of_after(bridge: Bridgelet, s
 
 
 def test_f5_unplugging_answers_what_waits_and_leaks_nothing(bridge: Bridgelet, socket: Socket):
+    gc.collect()  # what earlier tests left behind must not close in between
     before = open_files()
     for _ in range(1000 if "CI" in os.environ else 100):
         waiting = bridge.ask()
@@ -192,7 +194,7 @@ def test_f5_unplugging_answers_what_waits_and_leaks_nothing(bridge: Bridgelet, s
         socket.plug()
         bridge.port._look_at = 0.0
         bridge.until(lambda: bridge.board.plugged_in)
-    assert open_files() == before
+    assert open_files() <= before  # earlier tests' threads may still end and close theirs
 
 
 def test_f8_a_port_that_nobody_reads_holds_nothing_up(bridge: Bridgelet):

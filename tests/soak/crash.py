@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import random
 import shutil
 import statistics
@@ -133,11 +134,15 @@ class Crash:
         if self.chance.random() < 0.1:
             self.stillborn()
         core = self.launch()
-        replayed = self.replay(core)
-        self.heard(ear.events, replayed)
         durable = [one for one in operations if one.path.startswith("/home/")]
-        self.history.live(replayed, durable)
-        self.compare(core)
+        try:
+            replayed = self.replay(core)
+            self.heard(ear.events, replayed)
+            self.history.live(replayed, durable)
+            self.compare(core)
+        except (OSError, http.client.HTTPException) as error:
+            # A core that stops over what it finds in its file breaks off in the middle.
+            raise Broken(f"an answer breaks off: {error!r}") from error
         self.kill(core)
         self.count(durable, replayed)
         if self.report.cycles % OFFLINE_EVERY == 1:
@@ -165,6 +170,8 @@ class Crash:
         with Listener(core, PATTERN, last_event_id=str(self.history.newest)) as listener:
             while True:
                 fields = listener.event()
+                if not fields:
+                    raise Broken("a replay ends before its last event")
                 if fields.get("event") == "lag":
                     raise Broken(f"a replay of durable worlds lags: {fields}")
                 event = Event.of(fields)
