@@ -254,7 +254,7 @@ impl Transaction<'_> {
                     None => hash_object(self.db, staged.id, body.size, &mut hash)?,
                 }
                 self.unstage(staged.id)?;
-                let object = self.objects.hold(self.next_row());
+                let object = self.objects.hold(self.row.ids.take());
                 let short = objects::write(self.db, object.id, 0, &all)?;
                 head.row.tail =
                     short + objects::adopt(self.db, staged.id, object.id, before.len() as u64)?;
@@ -292,7 +292,7 @@ impl Transaction<'_> {
                 Ok((Body::Inline(joined(chunks)), 0))
             }
             NewBytes::Chunks(chunks) => {
-                let object = self.objects.hold(self.next_row());
+                let object = self.objects.hold(self.row.ids.take());
                 let short = objects::write(self.db, object.id, 0, chunks)?;
                 Ok((Body::Object(object), short))
             }
@@ -440,12 +440,6 @@ impl Transaction<'_> {
         self.delete(&delete, write, old).map(|_| ())
     }
 
-    pub(super) fn next_row(&mut self) -> i64 {
-        let id = self.row.next_row;
-        self.row.next_row += 1;
-        id
-    }
-
     /// Writes the store's row: the last statement before COMMIT.
     pub fn seal(&self) -> rusqlite::Result<()> {
         self.db
@@ -459,7 +453,7 @@ impl Transaction<'_> {
                 &self.row.mac[..],
                 self.row.worlds as i64,
                 self.row.bytes as i64,
-                self.row.next_row,
+                self.row.ids.next(),
                 self.logged as i64,
             ])?;
         Ok(())

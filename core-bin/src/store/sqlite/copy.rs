@@ -40,6 +40,7 @@ impl SqliteStore {
         let store = Self {
             readers,
             objects: Arc::default(),
+            ids: row.ids.clone(),
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
             known: Default::default(),
             key: ring.current().clone(),
@@ -50,7 +51,7 @@ impl SqliteStore {
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
             shares: Mutex::new(row.shares.clone()),
-            wal_pages: Arc::default(),
+            wal: Arc::default(),
             checkpointing: Default::default(),
             halt,
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),

@@ -30,7 +30,7 @@ impl Transaction<'_> {
         // Its event comes when all is laid; till then a failure gives the number up.
         self.taken.push((head.seq, None));
         if head.row.id == 0 {
-            head.row.id = self.next_row();
+            head.row.id = self.row.ids.take();
         }
         let Tag::Hmac(prev) = head.tag else { unreachable!("durable tags are hmacs") };
         let prev_hex = if head.events == 0 { String::new() } else { hex(&prev) };

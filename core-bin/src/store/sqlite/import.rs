@@ -259,7 +259,7 @@ impl Importer<'_> {
                 &row.mac[..],
                 row.worlds as i64,
                 row.bytes as i64,
-                row.next_row
+                row.ids.next()
             ],
         )?;
         Ok(())
@@ -305,7 +305,7 @@ impl Importer<'_> {
 
     fn world(&mut self, path: &WorldPath, old: &OldWorld) -> Result<(), Broken> {
         let state = old.state().map_err(Broken::of_old)?;
-        let (id, seq) = (self.next_row(), self.row.seq + 1);
+        let (id, seq) = (self.row.ids.take(), self.row.seq + 1);
         let mut chain = Chain::default();
         let mut written = Ok(());
         let (db, number) = (self.db, self.row.key);
@@ -322,7 +322,7 @@ impl Importer<'_> {
 
     /// A world that cannot be read has a name and a reason here, and its file in the old house.
     fn unreadable(&mut self, path: &WorldPath, text: &str) -> rusqlite::Result<()> {
-        let id = self.next_row();
+        let id = self.row.ids.take();
         let reason = format!("{} cannot be read: {text}", v8::FILE);
         let state =
             State { content_type: "application/octet-stream".to_owned(), ..State::default() };
@@ -343,7 +343,7 @@ impl Importer<'_> {
         let hmac: Hash = chain.hmac.as_slice().try_into().unwrap_or([0; 32]);
         let (mut body, mut object, mut tail) = (Some(&state.body[..]), None, 0);
         if state.body.len() > INLINE_MAX {
-            let own = self.next_row();
+            let own = self.row.ids.take();
             let mut at = 0;
             for piece in state.body.chunks(PIECE * 16) {
                 tail = objects::write(self.db, own, at, &[Bytes::copy_from_slice(piece)])?;
@@ -397,12 +397,6 @@ impl Importer<'_> {
         self.done.events += chain.events;
         self.done.bytes += state.body.len() as u64;
         Ok(())
-    }
-
-    fn next_row(&mut self) -> i64 {
-        let id = self.row.next_row;
-        self.row.next_row += 1;
-        id
     }
 }
 

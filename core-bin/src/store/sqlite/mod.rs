@@ -59,7 +59,7 @@ use dirs::{make_dir, sync_dirs};
 use objects::Objects;
 use readers::Readers;
 use reserve::Reserve;
-use schema::StoreRow;
+use schema::{Ids, StoreRow};
 use trouble::{Halt, Trouble, trouble};
 
 /// The database's name in the data directory.
@@ -70,6 +70,7 @@ pub struct SqliteStore {
     writer: Mutex<Writer>,
     readers: Readers,
     objects: Arc<Objects>,
+    ids: Ids,
     cache: HeadCache,
     known: Known,
     key: AuditKey,
@@ -81,8 +82,7 @@ pub struct SqliteStore {
     worlds: AtomicU64,
     bytes: AtomicU64,
     shares: Mutex<Shares>,
-    /// Pages in the WAL after the newest commit.
-    wal_pages: Arc<AtomicU64>,
+    wal: Arc<wal::Length>,
     halt: Arc<Halt>,
     /// Held from before a checkpoint until its outcome is known to `halt`.
     checkpointing: Mutex<()>,
@@ -139,8 +139,8 @@ impl SqliteStore {
         wal::truncate_or_make_room(&db, &file, &reserve)
             .map_err(|e| format!("{}: checkpoint failed: {e}", file.display()))?;
         sync_dirs(options.data_dir).map_err(|e| format!("{}: {e}", options.data_dir.display()))?;
-        let wal_pages = Arc::new(AtomicU64::new(0));
-        wal::watch(&mut db, wal_pages.clone()).map_err(|e| e.to_string())?;
+        let wal = Arc::<wal::Length>::default();
+        wal::watch(&mut db, wal.clone()).map_err(|e| e.to_string())?;
         let keys = KeyTable::new(schema::key_rows(&db).map_err(|e| e.to_string())?, &ring);
         let pruned = prune::newest(&db).map_err(|e| e.to_string())?;
         let numbers = Numbers::above(row.high_water);
@@ -148,6 +148,7 @@ impl SqliteStore {
         let store = Self {
             readers: Readers::new(&file, &halt),
             objects: Arc::default(),
+            ids: row.ids.clone(),
             cache: HeadCache::new(options.cache_bytes, options.cache_entries),
             known: Known::read(&db).map_err(|e| e.to_string())?,
             key,
@@ -158,7 +159,7 @@ impl SqliteStore {
             worlds: AtomicU64::new(row.worlds),
             bytes: AtomicU64::new(row.bytes),
             shares: Mutex::new(row.shares.clone()),
-            wal_pages,
+            wal,
             halt,
             checkpointing: Mutex::default(),
             writer: Mutex::new(Writer { db, row, sweep: sweep::Sweep::default() }),

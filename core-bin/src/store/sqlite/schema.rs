@@ -1,6 +1,8 @@
 //! The file: its tables, its marks, and what may be opened (design §1).
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use rusqlite::{Connection, params};
 
@@ -93,6 +95,26 @@ CREATE TABLE answered(
 ) STRICT;
 ";
 
+/// Ids for worlds and objects. A rollback leaves a gap; each commit writes the next one down.
+#[derive(Clone, Debug)]
+pub struct Ids(Arc<AtomicI64>);
+
+impl Ids {
+    fn from(next: i64) -> Self {
+        Self(Arc::new(AtomicI64::new(next)))
+    }
+
+    /// A new one; nobody waits for the writer.
+    pub fn take(&self) -> i64 {
+        self.0.fetch_add(1, Relaxed)
+    }
+
+    /// What the next one will be.
+    pub fn next(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+}
+
 /// What the one row of the store said at the start.
 #[derive(Clone, Debug)]
 pub struct StoreRow {
@@ -102,7 +124,7 @@ pub struct StoreRow {
     pub mac: [u8; 32],
     pub worlds: u64,
     pub bytes: u64,
-    pub next_row: i64,
+    pub ids: Ids,
     /// What is used of each quota: counted at the start, not written.
     pub shares: Shares,
 }
@@ -210,7 +232,7 @@ pub fn read_row(db: &Connection) -> rusqlite::Result<StoreRow> {
             mac: r.get(3)?,
             worlds: r.get::<_, i64>(4)? as u64,
             bytes: r.get::<_, i64>(5)? as u64,
-            next_row: r.get(6)?,
+            ids: Ids::from(r.get(6)?),
             shares: Shares::default(),
         })
     })

@@ -10,7 +10,7 @@ use crate::store::{Refusal, now_us};
 
 /// Rows and pieces that one turn frees: 1 MiB of pieces at the most, less while others wait.
 const TURN: i64 = 16;
-const BUSY_TURN: i64 = 4;
+const BUSY_TURN: i64 = 2;
 const TURN_ROWS: i64 = 1000;
 
 /// Free pages that the file keeps for what comes next: 1 MiB.
@@ -42,10 +42,7 @@ pub fn doom_staged(db: &Connection) -> rusqlite::Result<()> {
 impl SqliteStore {
     /// An id for a new upload.
     pub fn new_object(&self) -> std::sync::Arc<crate::store::Object> {
-        let mut writer = self.writer();
-        let id = writer.row.next_row;
-        writer.row.next_row += 1;
-        self.objects.hold(id)
+        self.objects.hold(self.ids.take())
     }
 
     /// Writes one block of an upload, at most 1 MiB. Not synced: the write that names it is.
@@ -155,7 +152,7 @@ impl SqliteStore {
             db.pragma_update(None, "synchronous", "NORMAL")?;
             db.execute_batch("BEGIN IMMEDIATE")?;
             work(db)?;
-            db.execute("UPDATE store SET next_row = ?1", [writer.row.next_row])?;
+            db.execute("UPDATE store SET next_row = ?1", [self.ids.next()])?;
             db.execute_batch("COMMIT")
         };
         let result = run();

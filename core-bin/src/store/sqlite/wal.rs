@@ -15,11 +15,16 @@ use super::trouble::{Trouble, trouble};
 
 const PAGE: u64 = 4096;
 
-/// From here on a thread beside the writer checkpoints, in bytes.
-const BESIDE: u64 = 8 << 20;
+/// When so many bytes wait to be copied, a thread beside the writer checkpoints. Of a page written
+/// many times only the newest state is copied, so many small turns are more work; a large one is a
+/// burst that the writer's own syncs wait behind.
+const BESIDE: u64 = 2 << 20;
 
-/// From here on the writer itself finishes the rest between two batches.
-const BY_WRITER: u64 = 32 << 20;
+/// From here on the thread does not wait, so that the rest becomes short.
+const LONG: u64 = 32 << 20;
+
+/// A rest that the writer itself copies between two batches, so that the WAL begins anew.
+const SHORT: u64 = 1 << 20;
 
 /// From here on writes wait until all is copied and the WAL begins anew, whoever reads meanwhile;
 /// readers are short. It stays below 128 MiB so.
@@ -28,10 +33,33 @@ const AT_MOST: u64 = 64 << 20;
 /// What one commit writes beside its bodies at the most, in bytes: rows, indexes, housekeeping.
 const MARGIN: u64 = 256 << 10;
 
+/// The WAL's length after the newest commit and how much of it lies in the database, in pages.
+#[derive(Default)]
+pub struct Length {
+    written: AtomicU64,
+    copied: AtomicU64,
+}
+
+impl Length {
+    /// Bytes in the WAL.
+    fn bytes(&self) -> u64 {
+        self.written.load(Relaxed) * PAGE
+    }
+
+    /// Bytes that no checkpoint has copied. More copied than written: the WAL began anew since.
+    fn rest(&self) -> u64 {
+        let (written, copied) = (self.written.load(Relaxed), self.copied.load(Relaxed));
+        if copied > written { written * PAGE } else { (written - copied) * PAGE }
+    }
+}
+
 /// Has SQLite tell the WAL's length after each commit.
-pub fn watch(db: &mut Connection, pages: Arc<AtomicU64>) -> rusqlite::Result<()> {
+pub fn watch(db: &mut Connection, length: Arc<Length>) -> rusqlite::Result<()> {
     db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count: i32| {
-        pages.store(count.max(0) as u64, Relaxed);
+        let pages = count.max(0) as u64;
+        if pages < length.written.swap(pages, Relaxed) {
+            length.copied.store(0, Relaxed);
+        }
         Ok(())
     }))
 }
@@ -89,20 +117,24 @@ fn growth(db: &Connection, file: &Path) -> rusqlite::Result<u64> {
     Ok((pages.max(0) as u64 * PAGE).saturating_sub(now))
 }
 
-fn passive(db: &Connection) -> rusqlite::Result<()> {
-    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+/// Copies what nobody keeps it from; the pages of the WAL that are copied now.
+fn passive(db: &Connection) -> rusqlite::Result<u64> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(2))
+        .map(|pages| pages.max(0) as u64)
 }
 
 /// Waits for readers, and has the next commit begin the WAL anew.
-fn restart(db: &Connection) -> rusqlite::Result<()> {
-    db.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
+fn restart(db: &Connection) -> rusqlite::Result<u64> {
+    db.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, i64>(2))
+        .map(|pages| pages.max(0) as u64)
 }
 
 impl SqliteStore {
-    /// Whether the WAL is long enough for `checkpoint` to be worth a turn.
+    /// Whether a turn of `checkpoint` is worth it.
     pub fn wants_checkpoint(&self) -> bool {
         // What the WAL holds must fit into the room that is kept back, should the disk be full.
-        self.wal_pages.load(Relaxed) * PAGE >= BESIDE.min(self.reserve.size() / 2)
+        let enough = BESIDE.min(self.reserve.size() / 2);
+        self.wal.rest() >= enough || self.wal.bytes() >= LONG
     }
 
     /// A checkpoint beside the writer, on a connection of its own. Blocking.
@@ -111,31 +143,36 @@ impl SqliteStore {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let db = Connection::open_with_flags(&self.file, flags)?;
             // Without room for all of it the writer decides: only it gives the reserve up.
-            if self.fits(&db)? { passive(&db) } else { Ok(()) }
+            if self.fits(&db)? { self.count(passive(&db)) } else { Ok(()) }
         })
     }
 
-    /// Between two batches, when the WAL grew faster than the thread beside could copy it, or the
-    /// disk is so full that it might not find room later.
+    /// Between two batches: when the thread beside has left a short rest of a long WAL, or cannot
+    /// keep up, or the disk is so full that there might not be room later.
     pub fn checkpoint_by_writer(&self) -> Result<(), String> {
-        let long = self.wal_pages.load(Relaxed) * PAGE;
-        if long < BY_WRITER && long + MARGIN <= self.reserve.free() {
-            return Ok(());
+        let (long, rest) = (self.wal.bytes(), self.wal.rest());
+        if long >= AT_MOST {
+            let _alone = self.checkpointing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            return self.checkpoint_alone(|| self.with_room(restart));
         }
-        if long < AT_MOST {
+        let ends = long >= LONG && rest <= SHORT;
+        if ends || long + MARGIN > self.reserve.free() {
             return self.one_checkpoint(|| self.with_room(passive));
         }
-        let _alone = self.checkpointing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        self.checkpoint_alone(|| self.with_room(restart))
+        Ok(())
+    }
+
+    fn count(&self, copied: rusqlite::Result<u64>) -> rusqlite::Result<()> {
+        copied.map(|pages| self.wal.copied.store(pages, Relaxed))
     }
 
     fn with_room(
         &self,
-        checkpoint: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+        checkpoint: impl FnOnce(&Connection) -> rusqlite::Result<u64>,
     ) -> rusqlite::Result<()> {
         let db = &self.writer().db;
         let fits = self.fits(db)? || (self.reserve.give_up() && self.fits(db)?);
-        if fits { checkpoint(db) } else { Ok(()) }
+        if fits { self.count(checkpoint(db)) } else { Ok(()) }
     }
 
     /// On a full disk the WAL is brought back to nothing, so that what was freed goes back to it.
@@ -157,7 +194,7 @@ impl SqliteStore {
     /// gives that up, so what is seen here holds for the commit.
     pub(super) fn has_room(&self, db: &Connection, incoming: u64) -> bool {
         let (free, need) = (self.reserve.free(), incoming + MARGIN);
-        let most = self.wal_pages.load(Relaxed) * PAGE + 2 * need;
+        let most = self.wal.bytes() + 2 * need;
         let enough = || growth(db, &self.file).is_ok_and(|growth| free >= growth + need);
         let has_room = !self.reserve.was_given_up() && (free >= most || enough());
         if !has_room {
