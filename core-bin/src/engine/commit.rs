@@ -1,13 +1,12 @@
-//! The one commit path: a bounded queue, one thread, groups of writes in one commit each.
+//! The one commit path: one thread, groups of writes in one commit each.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::hub::Hub;
+use super::queue::{Answer, BATCH_OPS, Job, Queue, Stage};
 use super::upload::split_off;
 use crate::path::WorldPath;
 use crate::store::memory::{MemoryStore, Plan, signed};
@@ -16,60 +15,9 @@ use crate::store::{
     Conditions, Done, Driver, Event, Link, Numbers, Object, Op, PIECE, Refusal, Verb, Write, now_us,
 };
 
-/// What may wait at the most: ops, and bytes that are in hand.
-const QUEUE_OPS: usize = 4096;
-const QUEUE_BYTES: usize = 16 << 20;
-
-/// What one commit takes at the most.
-const BATCH_OPS: usize = 512;
-const BATCH_BYTES: usize = 1 << 20;
-
-/// How long a writer waits for room in a full queue.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often an idle writer looks whether something can be freed.
-const IDLE: Duration = Duration::from_secs(1);
-
 /// How often worlds are looked for whose time has come, and how many go in one turn.
 const EXPIRY: Duration = Duration::from_secs(1);
 const EXPIRED: usize = 1000;
-
-pub type Answer = Result<Vec<Done>, Refusal>;
-
-/// The queue's doors' side.
-pub struct Queue {
-    state: Mutex<State>,
-    wake: Condvar,
-    ops: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
-}
-
-#[derive(Default)]
-struct State {
-    writes: VecDeque<Job>,
-    stages: VecDeque<Stage>,
-    closed: bool,
-}
-
-struct Job {
-    write: Write,
-    bytes: usize,
-    answer: oneshot::Sender<Answer>,
-    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
-}
-
-/// Housekeeping for an upload.
-enum Stage {
-    Write {
-        object: Arc<Object>,
-        at: u64,
-        chunks: Vec<Bytes>,
-        answer: oneshot::Sender<Result<(), Refusal>>,
-    },
-    Abandon {
-        object: Arc<Object>,
-    },
-}
 
 /// What the writer's thread works on.
 pub struct Works {
@@ -78,122 +26,6 @@ pub struct Works {
     pub memory: Arc<MemoryStore>,
     pub numbers: Arc<Numbers>,
     pub hub: Arc<Hub>,
-}
-
-impl Queue {
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::default(),
-            wake: Condvar::new(),
-            ops: Arc::new(Semaphore::new(QUEUE_OPS)),
-            bytes: Arc::new(Semaphore::new(QUEUE_BYTES)),
-        })
-    }
-
-    /// Hands a write to the writer and waits for its commit.
-    pub async fn write(&self, write: Write) -> Answer {
-        let bytes = write.in_hand() as usize;
-        let room = async {
-            let ops =
-                self.ops.clone().acquire_many_owned(write.ops.len().min(QUEUE_OPS) as u32).await;
-            let held = self.bytes.clone().acquire_many_owned(bytes.min(QUEUE_BYTES) as u32).await;
-            Some((ops.ok()?, held.ok()?))
-        };
-        let Ok(Some(room)) = tokio::time::timeout(PATIENCE, room).await else {
-            return Err(Refusal::Overloaded);
-        };
-        let (answer, wait) = oneshot::channel();
-        {
-            let mut state = self.state();
-            if state.closed {
-                return Err(Refusal::Stopped("the core is shutting down".into()));
-            }
-            state.writes.push_back(Job { write, bytes, answer, _room: room });
-        }
-        self.wake.notify_one();
-        wait.await.unwrap_or(Err(Refusal::OutcomeUnknown))
-    }
-
-    /// Writes one block of an upload; the receiver tells when it lies in the store.
-    pub fn stage(
-        &self,
-        object: &Arc<Object>,
-        at: u64,
-        chunks: Vec<Bytes>,
-    ) -> oneshot::Receiver<Result<(), Refusal>> {
-        let (answer, wait) = oneshot::channel();
-        self.push(Stage::Write { object: object.clone(), at, chunks, answer });
-        wait
-    }
-
-    pub fn abandon(&self, object: Arc<Object>) {
-        self.push(Stage::Abandon { object });
-    }
-
-    /// Lets the thread end when all that waits is done.
-    pub fn close(&self) {
-        self.state().closed = true;
-        self.wake.notify_one();
-    }
-
-    /// Ops that wait now.
-    pub fn depth(&self) -> usize {
-        QUEUE_OPS - self.ops.available_permits()
-    }
-
-    fn push(&self, stage: Stage) {
-        let mut state = self.state();
-        if !state.closed {
-            state.stages.push_back(stage);
-            drop(state);
-            self.wake.notify_one();
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// The next batch and at most one staged block; none when the queue has ended.
-    fn take(&self, may_sleep: bool) -> Option<(Vec<Job>, Option<Stage>)> {
-        let mut state = self.state();
-        while may_sleep && state.writes.is_empty() && state.stages.is_empty() {
-            if state.closed {
-                return None;
-            }
-            let (woken, timeout) = self
-                .wake
-                .wait_timeout(state, IDLE)
-                .unwrap_or_else(|poisoned| poisoned.into_inner());
-            state = woken;
-            if timeout.timed_out() {
-                break;
-            }
-        }
-        Some((state.batch(), state.stages.pop_front()))
-    }
-
-    /// The next batch, if anybody waits.
-    fn waiting(&self) -> Vec<Job> {
-        self.state().batch()
-    }
-}
-
-impl State {
-    /// What one commit takes of the writes that wait.
-    fn batch(&mut self) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        let (mut ops, mut bytes) = (0, 0);
-        while let Some(job) = self.writes.front() {
-            ops += job.write.ops.len();
-            bytes += job.bytes;
-            if !jobs.is_empty() && (ops > BATCH_OPS || bytes > BATCH_BYTES) {
-                break;
-            }
-            jobs.extend(self.writes.pop_front());
-        }
-        jobs
-    }
 }
 
 impl Works {
@@ -274,8 +106,8 @@ impl Works {
                 match self.prepare(&job.write) {
                     Ok(prepared) => group.push(job, prepared),
                     Err(Blocked::Busy) if !group.jobs.is_empty() => rest.push(job),
-                    Err(Blocked::Busy) => answer(job, Err(Refusal::Busy)),
-                    Err(Blocked::Settled(known)) => answer(job, known),
+                    Err(Blocked::Busy) => job.answer(Err(Refusal::Busy)),
+                    Err(Blocked::Settled(known)) => job.answer(known),
                 }
             }
             self.finish(group);
@@ -350,7 +182,7 @@ impl Works {
         }
         self.hub.settle(numbers);
         for (job, done) in jobs.into_iter().zip(answers) {
-            answer(job, done);
+            job.answer(done);
         }
     }
 
@@ -427,11 +259,6 @@ fn known(write: &Write, done: &[Done]) -> Vec<(usize, Done)> {
         .filter(|((_, op), _)| !op.verb.removes())
         .map(|((place, _), done)| (place, done.clone()))
         .collect()
-}
-
-fn answer(job: Job, done: Answer) {
-    // A client that went away does not undo its write.
-    let _ = job.answer.send(done);
 }
 
 struct Prepared {

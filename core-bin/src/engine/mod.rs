@@ -5,6 +5,7 @@ mod body;
 mod commit;
 pub mod hub;
 mod patch;
+mod queue;
 mod reservation;
 mod scrub;
 #[cfg(test)]
@@ -85,7 +86,7 @@ struct Inner {
     memory: Arc<MemoryStore>,
     numbers: Arc<Numbers>,
     hub: Arc<hub::Hub>,
-    queue: Arc<commit::Queue>,
+    queue: Arc<queue::Queue>,
     /// Bytes of uploads to memory worlds that are on their way.
     coming: Arc<AtomicU64>,
     /// The same for the disk, quota by quota.
@@ -128,7 +129,7 @@ impl Engine {
             store: Arc::new(store),
             memory: Arc::new(memory),
             numbers: Arc::new(numbers),
-            queue: commit::Queue::new(),
+            queue: queue::Queue::new(),
             coming: Arc::default(),
             reserved: reservation::Coming::new(&settings.rules.quotas),
             verifying: Mutex::default(),

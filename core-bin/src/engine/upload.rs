@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
-use super::commit::Queue;
+use super::queue::Queue;
 use super::reservation::{Coming, Reservation};
 use crate::path::WorldPath;
 use crate::store::memory::MemoryStore;
