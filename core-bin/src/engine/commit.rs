@@ -3,8 +3,7 @@
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
+use super::chores::Chores;
 use super::hub::Hub;
 use super::queue::{Answer, BATCH_OPS, Job, Queue, Stage};
 use super::upload::split_off;
@@ -12,7 +11,7 @@ use crate::path::WorldPath;
 use crate::store::memory::{MemoryStore, Plan, signed};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
-    Conditions, Done, Driver, Event, Link, Numbers, Object, Op, PIECE, Refusal, Verb, Write, now_us,
+    Conditions, Done, Driver, Event, Link, Numbers, Op, PIECE, Refusal, Verb, Write, now_us,
 };
 
 /// How often worlds are looked for whose time has come, and how many go in one turn.
@@ -31,21 +30,41 @@ pub struct Works {
 impl Works {
     /// The writer's thread: until the queue is closed and empty.
     pub fn run(&self, checkpoints: mpsc::SyncSender<()>) {
-        let (mut tidy, mut looked) = (false, Instant::now());
-        while let Some((jobs, stage)) = self.queue.take(!tidy) {
-            let idle = jobs.is_empty() && stage.is_none();
+        let (mut chores, mut looked) = (Chores::new(Instant::now()), Instant::now());
+        while let Some(jobs) = self.queue.take(&chores) {
             self.expire(&mut looked);
-            self.commit(jobs);
-            if let Some(stage) = stage {
-                self.stage(stage);
-            }
+            self.serve(jobs, &mut chores);
             if self.store.wants_checkpoint() {
                 // Full means one is asked for already. A failed one stops the store.
                 let _ = checkpoints.try_send(());
                 let _ = self.store.checkpoint_by_writer();
             }
-            tidy = if idle { self.store.sweep_idly() } else { self.store.sweep() };
+            if chores.pause(Instant::now()).is_zero() || self.queue.is_closed() {
+                self.chore(&mut chores);
+            }
         }
+    }
+
+    fn serve(&self, jobs: Vec<Job>, chores: &mut Chores) {
+        if jobs.iter().any(|job| !job.write.is_staged()) {
+            chores.saw_writes(Instant::now());
+        }
+        self.commit(jobs);
+    }
+
+    /// One turn of an upload, and one of freeing; who comes meanwhile waits for one of them.
+    fn chore(&self, chores: &mut Chores) {
+        let begun = Instant::now();
+        let stage = self.queue.take_stage();
+        let (idle, turn) = (stage.is_none() && chores.is_quiet(begun), chores.turn(begun));
+        if let Some(stage) = stage {
+            self.stage(stage, turn);
+        }
+        let staged = begun.elapsed();
+        self.serve(self.queue.waiting(), chores);
+        let begun = Instant::now();
+        chores.untidy = if idle { self.store.sweep_idly() } else { self.store.sweep(turn) };
+        chores.took(staged + begun.elapsed(), Instant::now());
     }
 
     /// Deletes worlds whose time has come, once a second, a bounded number a turn.
@@ -65,31 +84,19 @@ impl Works {
         }
     }
 
-    fn stage(&self, stage: Stage) {
-        match stage {
-            Stage::Write { object, at, chunks, answer } => {
-                let _ = answer.send(self.stage_pieces(&object, at, chunks));
-            }
-            Stage::Abandon { object } => self.store.abandon(object.id),
-        }
-    }
-
-    /// A block of an upload, piece by piece: whoever waits meanwhile waits for one piece only.
-    fn stage_pieces(
-        &self,
-        object: &Object,
-        mut at: u64,
-        mut chunks: Vec<Bytes>,
-    ) -> Result<(), Refusal> {
-        loop {
-            let rest = split_off(&mut chunks, PIECE);
-            self.store.stage(object.id, at, &chunks)?;
-            if rest.is_empty() {
-                return Ok(());
-            }
-            at += PIECE as u64;
-            chunks = rest;
-            self.commit(self.queue.waiting());
+    /// So many pieces of an upload's block, the rest when it is its turn again; or its end.
+    fn stage(&self, stage: Stage, pieces: usize) {
+        let (object, at, mut chunks, answer) = match stage {
+            Stage::Write { object, at, chunks, answer } => (object, at, chunks, answer),
+            Stage::Abandon { object } => return self.store.abandon(object.id),
+        };
+        let rest = split_off(&mut chunks, pieces * PIECE);
+        let done = self.store.stage(object.id, at, &chunks);
+        if done.is_err() || rest.is_empty() {
+            let _ = answer.send(done);
+        } else {
+            let at = at + (pieces * PIECE) as u64;
+            self.queue.put_back(Stage::Write { object, at, chunks: rest, answer });
         }
     }
 

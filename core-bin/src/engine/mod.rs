@@ -2,6 +2,7 @@
 
 mod behind;
 mod body;
+mod chores;
 mod commit;
 pub mod hub;
 mod patch;

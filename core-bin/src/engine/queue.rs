@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::chores::Chores;
 use crate::store::{Done, Object, Refusal, Write};
 
 /// What may wait at the most: ops, and bytes that are in hand.
@@ -142,23 +143,48 @@ impl Queue {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The next batch and at most one staged block; none when the queue has ended.
-    pub fn take(&self, may_sleep: bool) -> Option<(Vec<Job>, Option<Stage>)> {
+    /// The next batch, or an empty one when it is time for a chore; none when the queue has ended.
+    pub fn take(&self, chores: &Chores) -> Option<Vec<Job>> {
         let mut state = self.state();
-        while may_sleep && state.writes.is_empty() && state.stages.is_empty() {
-            if state.closed {
+        while state.writes.is_empty() {
+            if state.closed && state.stages.is_empty() {
                 return None;
+            }
+            let pause = if state.closed {
+                Duration::ZERO
+            } else if chores.untidy || !state.stages.is_empty() {
+                chores.pause(Instant::now())
+            } else {
+                IDLE
+            };
+            if pause.is_zero() {
+                break;
             }
             let (woken, timeout) = self
                 .wake
-                .wait_timeout(state, IDLE)
+                .wait_timeout(state, pause)
                 .unwrap_or_else(|poisoned| poisoned.into_inner());
             state = woken;
             if timeout.timed_out() {
                 break;
             }
         }
-        Some((state.batch(), state.stages.pop_front()))
+        Some(state.batch())
+    }
+
+    /// The next piece of housekeeping for an upload.
+    pub fn take_stage(&self) -> Option<Stage> {
+        self.state().stages.pop_front()
+    }
+
+    /// What is left of one whose turn is over: it comes before the others, in its order.
+    pub fn put_back(&self, stage: Stage) {
+        self.state().stages.push_front(stage);
+    }
+
+    /// Whether nothing new comes: what waits is done without a pause.
+    pub fn is_closed(&self) -> bool {
+        self.state().closed
     }
 
     /// The next batch, if anybody waits.

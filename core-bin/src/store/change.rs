@@ -175,6 +175,16 @@ impl Write {
         };
         self.ops.iter().map(body).sum()
     }
+
+    /// Whether it ends an upload.
+    pub fn is_staged(&self) -> bool {
+        self.ops.iter().any(|op| match &op.verb {
+            Verb::Put { body, .. } | Verb::Append { body } => {
+                matches!(body.bytes, NewBytes::Staged(_))
+            }
+            _ => false,
+        })
+    }
 }
 
 /// What one op did.

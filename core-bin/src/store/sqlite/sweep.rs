@@ -8,9 +8,8 @@ use super::trouble::{Trouble, trouble};
 use super::{SqliteStore, answers, bounds, history, objects};
 use crate::store::{Refusal, now_us};
 
-/// Rows and pieces that one turn frees: 1 MiB of pieces at the most, less while others wait.
-const TURN: i64 = 16;
-const BUSY_TURN: i64 = 2;
+/// Pieces that an idle turn frees, 1 MiB, and rows that any turn does.
+const IDLE_TURN: usize = 16;
 const TURN_ROWS: i64 = 1000;
 
 /// Free pages that the file keeps for what comes next: 1 MiB.
@@ -91,17 +90,18 @@ impl SqliteStore {
         let spare = free_pages(&writer.db).is_ok_and(|pages| pages > SPARE);
         writer.sweep.pending |= std::mem::take(&mut writer.sweep.held) || spare;
         drop(writer);
-        self.free_some(true)
+        self.free_some(IDLE_TURN, true)
     }
 
-    /// Between two batches. Free pages are left for what comes next: moving the last pages of the
-    /// file into them would only make it shrink and grow.
-    pub fn sweep(&self) -> bool {
-        self.free_some(false)
+    /// Between two batches: frees twice as many pieces as were staged, so that what uploads replace
+    /// does not pile up. Free pages are left for what comes next: moving the last pages of the file
+    /// into them would only make it shrink and grow.
+    pub fn sweep(&self, staged: usize) -> bool {
+        self.free_some(2 * staged, false)
     }
 
     /// Frees one turn's worth; false when nothing that could be freed is left.
-    fn free_some(&self, idle: bool) -> bool {
+    fn free_some(&self, pieces: usize, idle: bool) -> bool {
         let full = self.reserve.is_tight();
         let pending = std::mem::take(&mut self.writer().sweep.pending) || full;
         if self.refusing().is_some() || !pending {
@@ -111,7 +111,7 @@ impl SqliteStore {
         let objects = &self.objects;
         let done = self.turn(|db| {
             more = free_chain(db)?
-                | free_object(db, objects, if idle { TURN } else { BUSY_TURN })?
+                | free_object(db, objects, pieces as i64)?
                 | self.known.forget(db, TURN_ROWS as usize)?
                 | history::forget_old(db, now_us())?
                 | bounds::forget_surplus(db, self.rules.max_history)?;

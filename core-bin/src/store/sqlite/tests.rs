@@ -71,7 +71,7 @@ fn a_reader_keeps_the_version_it_began_with() {
     commit(&store, &numbers, put("v", vec![1; 300_000]));
     let old = store.head(&home("v")).unwrap().unwrap();
     commit(&store, &numbers, put("v", vec![2; 300_000]));
-    while store.sweep() {}
+    while store.sweep(4) {}
     assert_eq!(read_all(&store, &old), vec![1; 300_000]);
     let Body::Object(object) = &old.body else { panic!("300 kB lie in an object") };
     let id = object.id;
@@ -109,7 +109,7 @@ fn staged_pieces_become_a_body_or_vanish() {
     let id = lost.id;
     drop((lost, store));
     let (store, _) = SqliteStore::open(&options(dir.path())).unwrap();
-    while store.sweep() {}
+    while store.sweep(4) {}
     assert_eq!(store.piece(&Object { id }, 0).unwrap(), None, "a broken upload leaves nothing");
     let head = store.head(&home("up")).unwrap().unwrap();
     assert_eq!(head.size, 2 * bytes.len() as u64);
@@ -222,10 +222,10 @@ fn a_write_refused_half_way_leaves_nothing_in_the_commit() {
     let answers = store.commit(&writes, &numbers).answers;
     assert!(matches!(answers[0], Err(Refusal::NothingToMatch)), "{answers:?}");
     assert!(answers[1].is_ok(), "{answers:?}");
-    while store.sweep() {}
+    while store.sweep(4) {}
     drop(store);
     let (store, _) = SqliteStore::open(&options(dir.path())).unwrap();
-    while store.sweep() {}
+    while store.sweep(4) {}
     let head = store.fresh_head(&home("gone")).unwrap().unwrap();
     assert_eq!(read_all(&store, &head).len(), 100_000);
 }
@@ -258,7 +258,7 @@ fn the_same_key_gives_the_first_answer_until_it_is_old() {
     assert_eq!(store.answered(&[2; 16]).unwrap().unwrap()[0].seq, seqs[2]);
     store.writer().db.execute("UPDATE answered SET expires_us = 0 WHERE n = 1", []).unwrap();
     store.look_for_old();
-    while store.sweep() {}
+    while store.sweep(4) {}
     assert!(!store.has_answer(&[1; 16]), "what is old is forgotten");
     assert!(store.has_answer(&[2; 16]), "what is not stays");
     assert!(again(&store, 1)[0].as_ref().unwrap()[0].seq > seqs[2]);
@@ -267,7 +267,7 @@ fn the_same_key_gives_the_first_answer_until_it_is_old() {
 #[test]
 fn a_write_that_leaves_nothing_behind_asks_for_no_housekeeping() {
     let (_dir, store, numbers) = durable();
-    while store.sweep() {}
+    while store.sweep(4) {}
     commit(&store, &numbers, put("small", "a"));
     commit(&store, &numbers, put("small", "b"));
     assert!(!store.writer().sweep.pending);
