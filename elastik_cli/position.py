@@ -92,7 +92,9 @@ class Position:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._held = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Not flock: a program that was just being started would hold that on behind a killed
+            # listener, until its exec.
+            fcntl.lockf(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise Failure("another listener uses this state", Exit.CONFLICT) from None
 

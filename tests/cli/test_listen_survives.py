@@ -91,8 +91,12 @@ def test_nothing_is_lost_whatever_happens(start_core, tmp_path, background, way)
         except FileNotFoundError:
             return []
 
+    def alive():
+        assert listener.poll() is None, (home / "said").read_text()
+        return True
+
     def progress(share):
-        until(lambda: len(handled()) >= EVENTS * share, 600)
+        until(lambda: alive() and len(handled()) >= EVENTS * share, 600)
 
     listener = listen()
     until(lambda: b"listening" in (home / "said").read_bytes())
@@ -121,7 +125,7 @@ def test_nothing_is_lost_whatever_happens(start_core, tmp_path, background, way)
     events = [json.loads(line) for line in truth.splitlines()]
     assert len(events) >= EVENTS
     expected = {str(event["id"]) for event in events}
-    until(lambda: expected <= {row[0] for row in handled()}, 600)
+    until(lambda: alive() and expected <= {row[0] for row in handled()}, 600)
     listener.terminate()
     assert listener.wait(40) == -signal.SIGTERM
     first = list(dict.fromkeys((int(row[0]), row[1]) for row in handled()))
