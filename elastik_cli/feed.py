@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -76,14 +76,19 @@ def event_of(raw: dict[str, Any]) -> Event:
 
 @dataclass
 class Gap:
-    """Events that the server could not deliver any more."""
+    """Events that the server could not deliver any more; none where it does not know how many."""
 
-    missed: str
+    missed: int | None
     reason: str
 
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> Gap:
+        """A lag frame's: a server that does not know the number says 0."""
+        missed = str(raw.get("missed", ""))
+        return cls(int(missed) or None if missed.isdigit() else None, raw.get("reason", "too old"))
+
     def record(self) -> dict[str, Any]:
-        missed = int(self.missed) if self.missed.isdigit() else None
-        return {"event": "gap", "missed": missed, "reason": self.reason}
+        return {"event": "gap", "missed": self.missed, "reason": self.reason}
 
 
 @dataclass
@@ -176,7 +181,7 @@ class Feed(threading.Thread):
         for raw in self._stream:
             failures = 0
             if raw["event"] == "lag":
-                self.inbox.put(Gap(str(raw.get("missed", "")), raw.get("reason", "too old")))
+                self.inbox.put(Gap.of(raw))
                 continue
             self._room.acquire()
             if self._halt.is_set():

@@ -175,7 +175,7 @@ class Runner:
         elif isinstance(item, Done):
             self._done(item)
         elif isinstance(item, Gap):
-            self.say(f"events were missed ({item.missed or 'unknown number'}): {item.reason}")
+            self.say(f"events were missed ({item.missed or 'number unknown'}): {item.reason}")
             self.handler.gap(item)
             self.verdict = Exit.FAILED if self.limits.stop_at_gap else self.verdict
         elif isinstance(item, Connected):

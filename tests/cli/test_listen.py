@@ -349,6 +349,18 @@ def test_missed_events_are_reported(start_core, tmp_path):
     assert program(*words, "--on-gap", "stop").code == 3
 
 
+def test_what_a_restart_lost_is_not_counted(start_core, tmp_path):
+    core = start_core()
+    core.put("/home/x", b"before")
+    core.kill()
+    core = start_core()
+    core.put("/home/x", b"after")
+    heard = talking_to(core, tmp_path)("listen", "*", "--since", "1", "--once", "--json")
+    gap, event = json.loads(heard.lines[0]), json.loads(heard.lines[-1])
+    assert (gap["event"], gap["missed"], event["path"]) == ("gap", None, "home/x")
+    assert "events were missed (number unknown): the core started anew" in heard.err
+
+
 # -- the connection -----------------------------------------------------------------------------
 
 

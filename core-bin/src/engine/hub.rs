@@ -31,7 +31,8 @@ pub trait Filter: Send + Sync + 'static {
 pub enum Signal {
     /// In order of their numbers; never empty.
     Events(Vec<Arc<Event>>),
-    /// Something the filter wants may be missing: how many numbers at most, and why.
+    /// Something the filter wants may be missing: how many numbers at most, zero where nobody
+    /// knows, and why.
     Lag { missed: u64, reason: &'static str },
     /// The engine is closing.
     Closed,
@@ -39,6 +40,8 @@ pub enum Signal {
 
 /// Puts events in the order of their numbers and keeps the newest.
 pub struct Hub {
+    /// The last number before this life of the core.
+    born: u64,
     ring: Mutex<Ring>,
     published: watch::Sender<u64>,
     replays: Arc<Semaphore>,
@@ -71,7 +74,8 @@ impl Hub {
             closed: false,
         };
         let replays = Arc::new(Semaphore::new(REPLAYS));
-        Arc::new(Self { ring: Mutex::new(ring), published: watch::Sender::new(next - 1), replays })
+        let (born, ring, published) = (next - 1, Mutex::new(ring), watch::Sender::new(next - 1));
+        Arc::new(Self { born, ring, published, replays })
     }
 
     /// Settles numbers: each with its event, or given up. Publishes what is now complete.
@@ -101,6 +105,22 @@ impl Hub {
     /// The newest number that listeners have been told.
     pub fn newest(&self) -> u64 {
         self.ring().next - 1
+    }
+
+    /// What to say to one who was told of memory worlds up to `after`; the ring has what is above
+    /// `floor`.
+    fn memory_lag(&self, filter: &dyn Filter, after: u64, floor: u64) -> Option<Signal> {
+        if after >= floor || !filter.may_want_memory() {
+            return None;
+        }
+        Some(if after < self.born {
+            // Between two lives the numbers jump: how far says nothing.
+            let reason = "the core started anew, and memory worlds with it";
+            Signal::Lag { missed: 0, reason }
+        } else {
+            let reason = "events of memory worlds are not kept this long";
+            Signal::Lag { missed: floor - after, reason }
+        })
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
@@ -188,7 +208,7 @@ impl Subscription {
                 newest
             }
             Some(after) => {
-                lag = memory_lag(&*filter, after, memory_floor);
+                lag = hub.memory_lag(&*filter, after, memory_floor);
                 if after < store.pruned_to() {
                     let reason = "older rows of the log were pruned";
                     lag = Some(Signal::Lag { missed: store.pruned_to() - after, reason });
@@ -275,7 +295,8 @@ impl Subscription {
         self.cursor = reached;
         // Memory events that left the ring while this listener was behind are gone for good.
         if whole && memory_floor <= floor {
-            self.lag = memory_lag(&*self.filter, after.max(self.memory_told), memory_floor);
+            let told = after.max(self.memory_told);
+            self.lag = self.hub.memory_lag(&*self.filter, told, memory_floor);
             self.memory_told = memory_floor;
         }
         (!events.is_empty()).then_some(Signal::Events(events))
@@ -286,12 +307,6 @@ enum Look {
     Found(Signal),
     Nothing,
     Behind { floor: u64 },
-}
-
-fn memory_lag(filter: &dyn Filter, after: u64, memory_floor: u64) -> Option<Signal> {
-    let reason = "events of memory worlds are not kept this long";
-    (after < memory_floor && filter.may_want_memory())
-        .then(|| Signal::Lag { missed: memory_floor - after, reason })
 }
 
 /// A row of the log as listeners saw it when it was new; none for rows nobody is told of.
