@@ -101,6 +101,29 @@ def test_every_edit_of_a_version_is_named(name, kept, offline):
     assert {line[1] for line in found(said)} == {path}, "nobody else is blamed"
 
 
+@pytest.mark.parametrize("name", [name for name in EDITS if name not in ("path", "number")])
+def test_an_edited_version_is_served_as_such_and_not_put_back(name, kept, start_core):
+    sql, _, path, event = EDITS[name]
+    edit(kept, sql)
+    core = start_core(data=kept, env={"ELASTIK_HISTORY": "home/*=20"})
+    was = core.request("POST", f"/proc/history/{path}?at={event + 1}")
+    assert was.status == 409, was
+    if "piece" not in name:  # a large body is read by the checks, and when it is put back
+        served = core.get(f"/proc/history/{path}?at={event + 1}")
+        assert (served.status, served.headers["x-audit-valid"]) == (200, "false")
+        assert "etag" not in served.headers
+
+
+def test_versions_that_hold_are_served_with_their_etags(kept, start_core):
+    core = start_core(data=kept, env={"ELASTIK_HISTORY": "home/*=20"})
+    for path, events in ((A, 2), (BIG, 7), (GONE, 3)):
+        for event in range(1, events + 1):
+            served = core.get(f"/proc/history/{path}?at={event}")
+            assert (served.status, "x-audit-valid" in served.headers) == (200, False)
+            assert served.etag
+    assert core.request("POST", f"/proc/history/{BIG}?at=5").status == 200
+
+
 def test_data_check_reads_the_bodies_without_a_key(kept, offline):
     edit(kept, EDITS["body"][0] + ";" + EDITS["a piece"][0])
     said = offline("data", "check", "--data-dir", kept, key="")

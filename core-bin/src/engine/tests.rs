@@ -174,6 +174,8 @@ async fn replay_is_complete_for_durable_worlds_and_says_what_is_lost() {
     drop((durable, all, first));
 
     let second = engine(dir.path());
+    let mut all = second.listen(Arc::new(Everything), Some(want[28]));
+    assert!(matches!(all.next().await, Signal::Lag { missed: 0, .. }), "numbers jumped");
     let mut durable = second.listen(Arc::new(Durable), Some(want[28]));
     assert_eq!(numbers(&mut durable, 1).await, want[29..]);
     let live = write(&second, vec![put("home/b", b"x")]).await.unwrap()[0].seq;
@@ -400,6 +402,35 @@ async fn a_deleted_body_is_no_longer_in_the_file() {
     let file = std::fs::read(dir.path().join(crate::store::sqlite::FILE)).unwrap();
     let found = file.windows(14).any(|window| window == b"secret sentenc");
     assert!(!found, "the body is still in the file");
+}
+
+#[tokio::test]
+async fn what_was_staged_for_a_refused_write_is_freed() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    for at in ["home/from", "home/to"] {
+        write(&engine, vec![put(at, &[7; 600_000])]).await.unwrap();
+    }
+    let transfer = Transfer {
+        from: path("home/from"),
+        to: path("home/to"),
+        moves: false,
+        overwrite: false,
+        from_conditions: Conditions::default(),
+        to_conditions: Conditions::default(),
+    };
+    let refused = engine.transfer(&transfer, &Caller::default()).await;
+    assert!(matches!(refused, Err(Refusal::AlreadyThere)), "{refused:?}");
+    let file = rusqlite::Connection::open(dir.path().join(crate::store::sqlite::FILE)).unwrap();
+    let staged =
+        || -> i64 { file.query_row("SELECT count(*) FROM staged", [], |row| row.get(0)).unwrap() };
+    assert_eq!(staged(), 1, "the copy was laid before it was judged");
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    while staged() > 0 && std::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(staged(), 0);
+    engine.close(Duration::from_secs(5)).unwrap();
 }
 
 #[tokio::test]

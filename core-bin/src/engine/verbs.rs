@@ -214,8 +214,15 @@ impl Engine {
             return Ok(done.into_iter().next());
         }
         let Some(old) = self.version(path, at).await? else { return Ok(None) };
+        if let Some(fault) = &old.fault {
+            return Err(Refusal::Quarantined(fault.clone()));
+        }
+        let body = self.copy_body(&old, path).await?;
+        if body.sha256() != old.body_sha256 {
+            return Err(Refusal::Quarantined("its body is not the one that was audited".into()));
+        }
         let verb = Verb::Put {
-            body: self.copy_body(&old, path).await?,
+            body,
             content_type: old.content_type.clone(),
             headers: old.headers.clone(),
         };

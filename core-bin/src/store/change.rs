@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use super::{Hash, Headers, Object, Tag};
 use crate::path::{PathError, WorldPath};
@@ -35,9 +35,12 @@ pub enum NewBytes {
 }
 
 impl NewBody {
+    pub fn sha256(&self) -> Hash {
+        self.hash.clone().finalize().into()
+    }
+
     /// A body that is in hand as one block.
     pub fn whole(bytes: Bytes) -> Self {
-        use sha2::Digest;
         Self {
             size: bytes.len() as u64,
             hash: Sha256::new_with_prefix(&bytes),

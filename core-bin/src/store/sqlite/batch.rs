@@ -183,7 +183,7 @@ impl Transaction<'_> {
             content_type: content_type.clone(),
             headers: headers.clone(),
             tag: current.as_ref().map_or(Tag::Hmac([0; 32]), |old| old.tag),
-            body_sha256: body.hash.clone().finalize().into(),
+            body_sha256: body.sha256(),
             modified_us: self.now_us,
             hash_state: matches!(stored, Body::Object(_)).then(|| body.hash.clone()),
             body: stored,
@@ -245,7 +245,7 @@ impl Transaction<'_> {
                 let bytes = NewBytes::Chunks(all);
                 let whole = NewBody { size: head.size, hash, bytes, behind: None };
                 (head.body, head.row.tail) = self.store_body(&whole)?;
-                head.body_sha256 = whole.hash.clone().finalize().into();
+                head.body_sha256 = whole.sha256();
                 head.hash_state = matches!(head.body, Body::Object(_)).then_some(whole.hash);
             }
             NewBytes::Staged(staged) => {

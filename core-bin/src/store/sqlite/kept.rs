@@ -50,7 +50,7 @@ impl Versions {
             let after = self.after as i64;
             // What cannot be read ends the walk.
             self.ended = true;
-            self.read = pages.page(|db| page(db, after))?.into();
+            self.read = pages.page(|db| page(db, after, ROWS))?.into();
             self.ended = self.read.is_empty();
             self.after = self.read.back().map_or(self.after, |last| last.seq);
         }
@@ -111,14 +111,49 @@ impl Versions {
     }
 }
 
-fn page(db: &Connection, after: i64) -> rusqlite::Result<Vec<VersionRow>> {
+/// What does not hold of the version with this number, as far as its rows and a small body tell;
+/// its pieces are left to the checks. The log has no rows up to `pruned`.
+pub fn fault(
+    db: &Connection,
+    keys: &KeyTable,
+    seq: u64,
+    pruned: u64,
+) -> rusqlite::Result<Option<Finding>> {
+    let from = seq.saturating_sub(1) as i64;
+    let Some(version) = page(db, from, 1)?.pop().filter(|row| row.seq == seq) else {
+        return Ok(None);
+    };
+    let found = if seq <= pruned {
+        version.chained()
+    } else {
+        let logged = rows::log(db, seq - 1, 1)?.pop().filter(|row| row.seq == seq);
+        version.logged(logged.as_ref(), before(db, &version)?.as_deref(), keys)
+    };
+    let body = version.body.as_deref().filter(|_| version.object.is_none());
+    Ok(found.or_else(|| version.body(Ok(Sha256::digest(body?).into()))))
+}
+
+/// The HMAC before a version's event: of its world's chain or, when that is gone, of the version
+/// before it, if that is kept.
+fn before(db: &Connection, version: &VersionRow) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT coalesce(\
+               (SELECT e.prev_hmac FROM event e JOIN world w ON w.id = e.world \
+                WHERE w.path = ?1 AND e.id = ?2 AND e.seq = ?3), \
+               (SELECT hmac FROM version WHERE path = ?1 AND event = ?2 - 1 AND seq < ?3 \
+                ORDER BY seq DESC LIMIT 1))";
+    let place = params![version.path, version.event, version.seq as i64];
+    let found: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row(place, |row| row.get(0))?;
+    Ok(found.map(|hash| hex(&hash)))
+}
+
+fn page(db: &Connection, after: i64, limit: i64) -> rusqlite::Result<Vec<VersionRow>> {
     let sql = "SELECT v.seq, v.path, v.event, v.time_us, v.size, v.content_type, v.headers, \
                v.body_sha256, v.hmac, v.body, v.object, \
                (SELECT e.body_sha256 FROM event e JOIN world w ON w.id = e.world \
                 WHERE w.path = v.path AND e.id = v.event AND e.seq = v.seq) \
                FROM version v WHERE v.seq > ?1 ORDER BY v.seq LIMIT ?2";
     db.prepare_cached(sql)?
-        .query_map(params![after, ROWS], |row| {
+        .query_map(params![after, limit], |row| {
             Ok(VersionRow {
                 seq: row.get::<_, i64>(0)?.max(0) as u64,
                 path: row.get(1)?,

@@ -232,10 +232,18 @@ impl SqliteStore {
         self.readers.with(|db| history::versions(db, &self.objects, path.as_str(), before, limit))
     }
 
-    /// The kept version that was in force then; the world's row is not asked.
+    /// The kept version that was in force then, with its fault if it does not hold; the world's row
+    /// is not asked.
     pub fn version(&self, path: &WorldPath, at: At) -> Result<Option<Head>, StoreError> {
         let _reading = self.objects.reading();
-        self.readers.with(|db| history::version(db, &self.objects, path.as_str(), at))
+        self.readers.with(|db| {
+            let mut found = history::version(db, &self.objects, path.as_str(), at)?;
+            if let Some(head) = &mut found {
+                let fault = kept::fault(db, &self.keys, head.seq, self.pruned_to())?;
+                head.fault = fault.map(|finding| finding.to_string().into());
+            }
+            Ok(found)
+        })
     }
 
     /// Worlds whose time has come: paths and numbers, at most `limit`.

@@ -73,12 +73,22 @@ impl SqliteStore {
         self.writer().sweep.pending = true;
     }
 
-    /// Has the next turn free what is too old to be kept, if anything is.
+    /// Has the next turn free what is too old to be kept, and uploads whose write never came true.
     pub fn look_for_old(&self) {
+        self.doom_forsaken();
         let mut writer = self.writer();
         let (db, now) = (&writer.db, now_us());
         let due = answers::is_due(db, now).and_then(|due| Ok(due || history::is_due(db, now)?));
         writer.sweep.pending |= due.unwrap_or_default();
+    }
+
+    /// What was staged for a write that was refused, or whose client went away before it was asked
+    /// for: nobody has the object in hand any more, and no world names it.
+    fn doom_forsaken(&self) {
+        let staged = staged(&self.writer().db).unwrap_or_default();
+        for object in staged.into_iter().filter(|id| self.objects.is_free(*id)) {
+            self.abandon(object);
+        }
     }
 
     /// While nobody waits for the writer: looks once more at objects that were still being read, and
@@ -169,6 +179,11 @@ impl SqliteStore {
             Err(error) => Err(self.refusal(&error)),
         }
     }
+}
+
+/// Objects that uploads are writing, or have written.
+fn staged(db: &Connection) -> rusqlite::Result<Vec<i64>> {
+    db.prepare_cached("SELECT object FROM staged")?.query_map([], |row| row.get(0))?.collect()
 }
 
 fn free_pages(db: &Connection) -> rusqlite::Result<i64> {
