@@ -2,21 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-/// So long after the newest small write others are expected.
-const CURRENT: Duration = Duration::from_millis(20);
+/// So long after the newest small write the next one is not waited for.
+const CURRENT: Duration = Duration::from_millis(2);
 
-/// The longest that chores step back at once, however long one took.
+/// A chore's pause is so many times as long as the chore, and never longer than that.
+const PAUSE: u32 = 9;
 const LONGEST: Duration = Duration::from_millis(100);
 
 /// Pieces of an upload that are laid down in one turn: beside small writes, and without them.
 const BESIDE_WRITES: usize = 1;
 const ALONE: usize = 4;
 
-/// A chore's pause is so many times as long as the chore.
-const PAUSE: u32 = 4;
-
-/// While small writes come, chores take a fifth of the writer's time at the most: each is followed
-/// by a pause four times as long as itself. Without small writes there is no pause.
+/// While small writes follow each other, chores take a tenth of the writer's time at the most: each
+/// is followed by a pause nine times as long as itself. Where no write comes there is no pause.
 pub struct Chores {
     /// Something may be left to be freed.
     pub untidy: bool,
@@ -34,9 +32,9 @@ impl Chores {
         self.seen = Some(now);
     }
 
-    /// Whether nobody but uploads has written for a while.
+    /// Whether nobody but uploads writes at the moment.
     pub fn is_quiet(&self, now: Instant) -> bool {
-        self.seen.is_none_or(|seen| now.saturating_duration_since(seen) >= CURRENT)
+        self.current(now).is_zero()
     }
 
     /// Pieces of an upload that the next turn takes.
@@ -46,12 +44,17 @@ impl Chores {
 
     /// How long the next chore has to wait; zero when it may begin.
     pub fn pause(&self, now: Instant) -> Duration {
-        self.next.saturating_duration_since(now)
+        self.next.saturating_duration_since(now).min(self.current(now))
     }
 
     /// A chore ended.
     pub fn took(&mut self, time: Duration, now: Instant) {
-        self.next = if self.is_quiet(now) { now } else { now + (PAUSE * time).min(LONGEST) };
+        self.next = now + (PAUSE * time).min(LONGEST);
+    }
+
+    /// How long the newest small write counts.
+    fn current(&self, now: Instant) -> Duration {
+        self.seen.map_or(Duration::ZERO, |seen| (seen + CURRENT).saturating_duration_since(now))
     }
 }
 
@@ -59,29 +62,38 @@ impl Chores {
 mod tests {
     use super::*;
 
-    const MS: Duration = Duration::from_millis(1);
+    const US: Duration = Duration::from_micros(1);
 
     #[test]
     fn beside_small_writes_a_chore_is_followed_by_a_longer_pause() {
         let start = Instant::now();
         let mut chores = Chores::new(start);
         chores.saw_writes(start);
-        chores.took(3 * MS, start + 3 * MS);
-        assert_eq!(chores.pause(start + 3 * MS), 12 * MS);
-        assert_eq!(chores.pause(start + 14 * MS), MS);
-        assert_eq!(chores.pause(start + 15 * MS), Duration::ZERO);
-        chores.took(Duration::from_secs(9), start + 15 * MS);
-        assert_eq!(chores.pause(start + 15 * MS), LONGEST);
+        chores.took(100 * US, start);
+        assert_eq!(chores.pause(start), 900 * US);
+        assert_eq!(chores.pause(start + 800 * US), 100 * US);
+        assert_eq!(chores.pause(start + 900 * US), Duration::ZERO);
+        assert_eq!(chores.turn(start + 900 * US), 1);
+        let mut now = start;
+        chores.took(Duration::from_secs(9), now);
+        while now < start + LONGEST {
+            chores.saw_writes(now);
+            assert!(!chores.pause(now).is_zero(), "{:?}", now - start);
+            now += 500 * US;
+        }
+        chores.saw_writes(now);
+        assert_eq!(chores.pause(now), Duration::ZERO);
     }
 
     #[test]
-    fn without_small_writes_chores_follow_each_other() {
+    fn where_no_small_write_comes_chores_follow_each_other() {
         let start = Instant::now();
         let mut chores = Chores::new(start);
-        chores.took(3 * MS, start + 3 * MS);
-        assert_eq!(chores.pause(start + 3 * MS), Duration::ZERO);
-        chores.saw_writes(start + 4 * MS);
-        chores.took(3 * MS, start + 4 * MS + CURRENT);
-        assert_eq!(chores.pause(start + 4 * MS + CURRENT), Duration::ZERO);
+        chores.took(3000 * US, start);
+        assert_eq!((chores.pause(start), chores.turn(start)), (Duration::ZERO, ALONE));
+        chores.saw_writes(start);
+        assert_eq!(chores.pause(start), CURRENT, "longer than it takes to see that none comes");
+        assert_eq!(chores.pause(start + CURRENT), Duration::ZERO);
+        assert_eq!(chores.turn(start + CURRENT), ALONE);
     }
 }

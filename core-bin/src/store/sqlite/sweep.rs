@@ -103,11 +103,11 @@ impl SqliteStore {
         self.free_some(IDLE_TURN, true)
     }
 
-    /// Between two batches: frees twice as many pieces as were staged, so that what uploads replace
-    /// does not pile up. Free pages are left for what comes next: moving the last pages of the file
-    /// into them would only make it shrink and grow.
-    pub fn sweep(&self, staged: usize) -> bool {
-        self.free_some(2 * staged, false)
+    /// Between two batches: frees as many pieces as a turn stages, so that what uploads replace does
+    /// not pile up. Free pages are left for what comes next: moving the last pages of the file into
+    /// them would only make it shrink and grow.
+    pub fn sweep(&self, pieces: usize) -> bool {
+        self.free_some(pieces, false)
     }
 
     /// Frees one turn's worth; false when nothing that could be freed is left.
