@@ -110,7 +110,7 @@ class Disk:
 
         The core must be dead. Names that were not synced are kept or lost as a whole.
         """
-        if not (self.image / "dir").exists():
+        if not all((self.image / listing).exists() for listing in ("dir", "names")):
             return  # It died before its first call: the image is not complete, the data is.
         synced, seen = self.names("dir"), self.names("names")
         # It may have died between removing a file and noting that.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 
 import pytest
 
@@ -30,3 +31,14 @@ def test_a_disk_that_lies_about_fsync_is_found_out(core_binary, tmp_path, monkey
     monkeypatch.setattr(Disk, "environment", lambda disk: honest(disk) | {"DISK_LIES": "-wal"})
     with pytest.raises((Broken, RuntimeError)):
         crash.run(core_binary, tmp_path / "run", seed=SEED, cycles=20, lossy=True)
+
+
+def test_a_core_killed_before_its_first_call_leaves_the_disk_as_it_was(tmp_path):
+    disk = Disk(tmp_path)
+    (disk.data / "elastik.db").write_bytes(b"x")
+    disk.environment()
+    (disk.image / "dir").write_text("0 elastik.db\n")  # killed before it wrote `names`
+    (disk.image / "f0").write_bytes(b"x")
+    for seed in range(20):
+        disk.cut(random.Random(seed), 0.9)
+        assert (disk.data / "elastik.db").read_bytes() == b"x"
