@@ -35,6 +35,10 @@ pub enum NewBytes {
 }
 
 impl NewBody {
+    fn is_staged(&self) -> bool {
+        matches!(self.bytes, NewBytes::Staged(_))
+    }
+
     pub fn sha256(&self) -> Hash {
         self.hash.clone().finalize().into()
     }
@@ -166,27 +170,26 @@ pub struct Write {
 /// Names one attempt to write, so that a repeated one is recognised.
 pub type OpKey = [u8; 16];
 
+impl Op {
+    /// The body that it brings.
+    fn body(&self) -> Option<&NewBody> {
+        match &self.verb {
+            Verb::Put { body, .. } | Verb::Append { body } => Some(body),
+            Verb::Delete | Verb::Purge | Verb::Bury { .. } | Verb::Guard => None,
+        }
+    }
+}
+
 impl Write {
     /// Bytes of the bodies that it brings with it; what is staged lies in the store already.
     pub fn in_hand(&self) -> u64 {
-        let body = |op: &Op| match &op.verb {
-            Verb::Put { body, .. } | Verb::Append { body } => match &body.bytes {
-                NewBytes::Chunks(_) => body.size,
-                NewBytes::Staged(_) => 0,
-            },
-            Verb::Delete | Verb::Purge | Verb::Bury { .. } | Verb::Guard => 0,
-        };
-        self.ops.iter().map(body).sum()
+        let bodies = self.ops.iter().filter_map(Op::body);
+        bodies.filter(|body| !body.is_staged()).map(|body| body.size).sum()
     }
 
     /// Whether it ends an upload.
     pub fn is_staged(&self) -> bool {
-        self.ops.iter().any(|op| match &op.verb {
-            Verb::Put { body, .. } | Verb::Append { body } => {
-                matches!(body.bytes, NewBytes::Staged(_))
-            }
-            _ => false,
-        })
+        self.ops.iter().filter_map(Op::body).any(NewBody::is_staged)
     }
 }
 

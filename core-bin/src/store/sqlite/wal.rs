@@ -119,14 +119,17 @@ fn growth(db: &Connection, file: &Path) -> rusqlite::Result<u64> {
 
 /// Copies what nobody keeps it from; the pages of the WAL that are copied now.
 fn passive(db: &Connection) -> rusqlite::Result<u64> {
-    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(2))
-        .map(|pages| pages.max(0) as u64)
+    copy(db, "PASSIVE")
 }
 
 /// Waits for readers, and has the next commit begin the WAL anew.
 fn restart(db: &Connection) -> rusqlite::Result<u64> {
-    db.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, i64>(2))
-        .map(|pages| pages.max(0) as u64)
+    copy(db, "RESTART")
+}
+
+fn copy(db: &Connection, mode: &str) -> rusqlite::Result<u64> {
+    let pragma = format!("PRAGMA wal_checkpoint({mode})");
+    db.query_row(&pragma, [], |row| row.get(2)).map(|pages: i64| pages.max(0) as u64)
 }
 
 impl SqliteStore {
