@@ -241,7 +241,7 @@ def test_a_position_that_cannot_be_stored_now_fails_no_event(reactor, tmp_path, 
 def test_a_position_in_a_world_outlives_a_long_absence_of_the_core(start_core, reactor):
     core = start_core()
     e = Elastik(core.url, core.approve)
-    seen, written = [], threading.Event()
+    seen, written, killed = [], threading.Event(), threading.Event()
 
     @reactor.listen("job/*")
     def handler(body):
@@ -250,11 +250,13 @@ def test_a_position_in_a_world_outlives_a_long_absence_of_the_core(start_core, r
             # Its event is handled while there is no core to store the position in.
             written.wait(10)
             core.kill()
+            killed.set()
             threading.Timer(1.5, start_core, [core.data], {"port": core.address[1]}).start()
 
     def work():
         e.put("job/1", b"1")
         written.set()
+        killed.wait(10)
         while True:
             try:
                 Elastik(core.url, core.approve).put("job/2", b"2")
