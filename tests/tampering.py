@@ -56,6 +56,12 @@ EDITS = {
         f"UPDATE event SET id = 2 WHERE world = {of(A)} AND id = 9", "chain-link", A),
     "all events deleted": Edit(f"DELETE FROM event WHERE world = {of(A)}", "no-events", A),
     "last event deleted": Edit(f"DELETE FROM event WHERE world = {of(A)} AND id = 3", "world-head", A),
+    "event: link taken away": Edit(event(A, 2, "prev = NULL"), "chain-link", A),
+    "event: link past one": Edit(event(A, 2, "prev = (SELECT n FROM event WHERE id = 1 AND world = " + of(A) + ")"), "chain-link", A),
+    "event: link to another world's": Edit(event(A, 2, "prev = (SELECT min(n) FROM event WHERE world = " + of("etc/conf") + ")"), "chain-link", A),
+    "event: marks put in": Edit(
+        "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 20) "
+        f"INSERT INTO mark SELECT world, i, n FROM event, c WHERE id = 1 AND world = {of(A)}", "world-head", A),
     "event: timestamp": Edit(event(A, 1, "time_us = time_us + 1"), "event-log", A),
     "event: key": Edit(event(A, 1, "key = 2"), "event-log", A),
     "body in the row": Edit("UPDATE world SET body = CAST('tw0 three' AS BLOB) WHERE path = 'home/a'", "world-body", A),

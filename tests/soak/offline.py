@@ -36,10 +36,19 @@ QUESTIONS = {
         SELECT object, at FROM (SELECT object, at, lag(at + size, 1, 0)
           OVER (PARTITION BY object ORDER BY at) AS before FROM span) WHERE at != before""",
     "every event is counted": """
-        SELECT path, events FROM world
-        WHERE events != (SELECT count(*) FROM event WHERE event.world = world.id)""",
+        SELECT path, world.events FROM world LEFT JOIN
+          (SELECT world, count(*) AS events FROM event GROUP BY world) e ON e.world = world.id
+        WHERE world.events != coalesce(e.events, 0)""",
+    "every event is linked to the one before it": """
+        SELECT world, n FROM (SELECT world, n, prev,
+          lag(n) OVER (PARTITION BY world ORDER BY id) AS before FROM event
+          WHERE world IN (SELECT id FROM world))
+        WHERE prev IS NOT before""",
+    "every world names its newest event": """
+        SELECT path FROM world LEFT JOIN event ON event.n = world.seq
+        WHERE event.world IS NOT world.id OR event.id IS NOT world.event_id""",
     "the head is the newest event": """
-        SELECT path FROM world JOIN event ON event.world = world.id AND event.id = world.event_id
+        SELECT path FROM world JOIN event ON event.n = world.seq
         WHERE event.hmac != world.hmac OR event.seq != world.seq
            OR event.size != world.size AND event.type IN ('put', 'append')""",
     "the log is one chain": """

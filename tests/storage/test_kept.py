@@ -58,7 +58,7 @@ def test_a_listener_hears_all_while_the_log_is_pruned(start_core):
     assert ids == sorted(set(ids))
 
 
-@pytest.mark.parametrize("layout", [2, 99])
+@pytest.mark.parametrize("layout", [3, 99])
 def test_a_newer_layout_is_refused_by_name(layout, filled, core_binary):
     db = sqlite3.connect(filled / "elastik.db")
     db.execute(f"PRAGMA user_version = {layout}")

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::answers::Known;
 use super::events::Draft;
 use super::objects::{self, Objects};
-use super::rows;
 use super::schema::StoreRow;
+use super::{chains, rows};
 use crate::audit::keys::AuditKey;
 use crate::audit::log::LogKind;
 use crate::path::WorldPath;
@@ -177,7 +177,7 @@ impl Transaction<'_> {
         }
         let head = Head {
             path: op.path.clone(),
-            seq: 0,
+            seq: current.as_ref().map_or(0, |old| old.seq),
             events: current.as_ref().map_or(0, |old| old.events),
             size: body.size,
             content_type: content_type.clone(),
@@ -421,6 +421,9 @@ impl Transaction<'_> {
         }
         self.db.prepare_cached("DELETE FROM world WHERE id = ?1")?.execute([old.row.id])?;
         // The chain may be long and the body large: both are freed later, in bounded turns.
+        if old.events > 0 {
+            chains::mark(self.db, old.row.id, old.row.event_id, old.seq as i64)?;
+        }
         self.discard(TRASH_CHAIN, old.row.id)?;
         self.row.bytes = self.row.bytes.saturating_sub(old.size);
         self.rules.quotas.count(&mut self.row.shares, &old.path, old.size, 0);

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::kept::{Logged, Versions};
 use super::pages::Pages;
-use super::{prune, rows, schema};
+use super::{chains, prune, rows, schema};
 use crate::audit::anchor::Anchor;
 use crate::audit::finding::{Finding, Problem};
 use crate::audit::keys::KeyTable;
@@ -367,9 +367,10 @@ fn look<P: Pages>(
 }
 
 fn chain<P: Pages>(pages: &P, world: &WorldRow, walk: &mut WorldWalk<'_>) -> Result<(), Finding> {
+    let part = |after| chains::Part { world: world.id, after, limit: ROWS };
     let mut after = i64::MIN;
     loop {
-        let page = pages.page(|db| rows::logged_chain(db, world.id, after, ROWS)).map_err(|e| {
+        let page = pages.page(|db| chains::logged(db, part(after))).map_err(|e| {
             Finding::of_world(Problem::Unreadable, &world.path, "events", e.0)
                 .at_event(walk.events())
         })?;

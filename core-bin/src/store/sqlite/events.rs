@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::params;
 
 use super::batch::{Step, Transaction};
-use super::rows;
+use super::{chains, rows};
 use crate::audit::chain::{Covered, event_hmac, meta_sha256};
 use crate::audit::log::{self, LogKind, LogRow};
 use crate::path::WorldPath;
@@ -26,7 +25,9 @@ impl Transaction<'_> {
     /// Takes a number and adds one event to the world's chain; moves `head` forward by it.
     pub(super) fn chain(&mut self, head: &mut Head, draft: &Draft<'_>) -> Step<()> {
         // This very transaction moves the mark, if that is what it takes.
-        head.seq = self.numbers.take_below(self.row.high_water).ok_or(Refusal::Overloaded)?;
+        let seq = self.numbers.take_below(self.row.high_water).ok_or(Refusal::Overloaded)?;
+        let before = (head.events > 0).then_some(head.seq as i64);
+        head.seq = seq;
         // Its event comes when all is laid; till then a failure gives the number up.
         self.taken.push((head.seq, None));
         if head.row.id == 0 {
@@ -47,33 +48,31 @@ impl Transaction<'_> {
                 meta_sha256: &hex(&meta),
             },
         );
-        let prev_blob: &[u8] = if head.events == 0 { &[] } else { &prev };
         head.row.event_id += 1;
         head.events += 1;
         head.tag = Tag::Hmac(hmac);
-        self.db
-            .prepare_cached(
-                "INSERT INTO event(world, id, seq, time_us, type, target, body_sha256, size, \
-                 content_type, headers, meta_sha256, hmac, prev_hmac, key) \
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-            )?
-            .execute(params![
-                head.row.id,
-                head.row.event_id,
-                head.seq as i64,
-                self.now_us,
-                draft.kind,
-                draft.target,
-                &draft.body_sha256[..],
-                draft.size as i64,
-                draft.content_type,
-                rows::encode_headers(draft.headers),
-                &meta[..],
-                &hmac[..],
-                prev_blob,
-                self.row.key,
-            ])?;
-        Ok(())
+        let added = chains::Added {
+            n: head.seq as i64,
+            world: head.row.id,
+            count: head.events,
+            id: head.row.event_id,
+            prev: before,
+            seq: head.seq as i64,
+            time_us: self.now_us,
+            time_text: None,
+            kind: draft.kind,
+            target: draft.target,
+            body_sha256: &draft.body_sha256,
+            size: draft.size as i64,
+            content_type: draft.content_type,
+            headers: draft.headers,
+            meta_sha256: &meta,
+            hmac: &hmac,
+            prev_hmac: if head.events == 1 { &[] } else { &prev },
+            key: self.row.key,
+            raw: None,
+        };
+        Ok(chains::add(self.db, &added)?)
     }
 
     /// Adds the row of the store-wide chain that goes with an event.

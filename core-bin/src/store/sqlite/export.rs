@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
-
 use super::pages::Pages;
-use super::raw::RawEvent;
-use super::{check, import, objects, rows};
+use super::{chains, check, import, objects};
 use crate::audit::keys::{AuditKey, KeyTable};
 use crate::audit::world::WorldRow;
+use crate::store::StoreError;
 use crate::store::v8::write::NewWorld;
-use crate::store::{ChainRow, StoreError};
 
 const ROWS: usize = 1000;
 
@@ -44,7 +41,7 @@ pub fn world<P: Pages>(
     if let Some(fault) = &world.fault {
         return Ok(Exported::LeftOut(format!("it is set aside: {fault}")));
     }
-    let keys = pages.page(|db| keys_of(db, world.id)).map_err(|e| e.0)?;
+    let keys = pages.page(|db| chains::keys(db, world.id)).map_err(|e| e.0)?;
     let own = keys.iter().all(|key| *key == wanted.number);
     if !own && !wanted.rechain {
         return Ok(Exported::LeftOut("not all of its events are under this key".to_owned()));
@@ -60,7 +57,8 @@ pub fn world<P: Pages>(
     let mut new = NewWorld::create(wanted.to, &world.path, rechain)?;
     let mut after = i64::MIN;
     loop {
-        let page = pages.page(|db| chain(db, world.id, after)).map_err(|e| e.0)?;
+        let part = chains::Part { world: world.id, after, limit: ROWS };
+        let page = pages.page(|db| chains::with_raw(db, part)).map_err(|e| e.0)?;
         for (row, raw) in &page {
             new.event(row, raw.clone()).map_err(|e| e.to_string())?;
         }
@@ -71,27 +69,6 @@ pub fn world<P: Pages>(
     }
     let events = new.finish(&body, &world.content_type, &world.headers, wanted.key)?;
     Ok(if own { Exported::Same(events) } else { Exported::Rechained(events) })
-}
-
-fn keys_of(db: &Connection, world: i64) -> rusqlite::Result<Vec<i64>> {
-    db.prepare_cached("SELECT DISTINCT key FROM event WHERE world = ?1")?
-        .query_map([world], |row| row.get(0))?
-        .collect()
-}
-
-/// A page of events, each with its raw copy when it has one.
-fn chain(
-    db: &Connection,
-    world: i64,
-    after: i64,
-) -> rusqlite::Result<Vec<(ChainRow, Option<RawEvent>)>> {
-    let rows = rows::chain(db, world, after, ROWS)?;
-    let mut raw = db.prepare_cached("SELECT raw FROM event WHERE world = ?1 AND id = ?2")?;
-    let with_raw = |row: ChainRow| {
-        let bytes: Option<Vec<u8>> = raw.query_row([world, row.id], |found| found.get(0))?;
-        Ok((row, bytes.as_deref().and_then(RawEvent::unpack)))
-    };
-    rows.into_iter().map(with_raw).collect()
 }
 
 /// The whole body: 8.x keeps it in one cell, so it is held whole here too.

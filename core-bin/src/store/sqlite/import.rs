@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::moving::{self, Moving};
 use super::pages::{ReadOnlyStore, beside};
 use super::schema::StoreRow;
-use super::{FILE, bounds, check, objects, rows, schema};
+use super::{FILE, bounds, chains, check, objects, rows, schema};
 use crate::audit::finding::{Finding, Problem};
 use crate::audit::keys::{AuditKey, Keyring};
 use crate::audit::log::{self, LogKind, LogRow};
@@ -305,14 +305,43 @@ impl Importer<'_> {
 
     fn world(&mut self, path: &WorldPath, old: &OldWorld) -> Result<(), Broken> {
         let state = old.state().map_err(Broken::of_old)?;
+        // Each event takes a number; the last one's is that of the log's row, which they share.
+        let count = old.count().map_err(Broken::of_old)?;
+        let mut n = self.row.seq as i64;
+        self.row.seq += count.max(1) - 1;
         let (id, seq) = (self.row.ids.take(), self.row.seq + 1);
         let mut chain = Chain::default();
         let mut written = Ok(());
         let (db, number) = (self.db, self.row.key);
         let read = old.each_event(&mut |event_id, raw| {
             let event = v8::normal(&raw, chain.time_us);
-            written = insert_event(db, (id, event_id, seq, number), path, &event);
+            let prev = (chain.events > 0).then_some(n);
+            n += 1;
             chain.add(event_id, &event);
+            let target = (event.target != path.as_str()).then_some(event.target.as_str());
+            let count = chain.events;
+            let added = chains::Added {
+                n,
+                world: id,
+                count,
+                id: event_id,
+                prev,
+                seq: seq as i64,
+                time_us: event.time_us,
+                time_text: event.time_text.as_deref(),
+                kind: &event.kind,
+                target,
+                body_sha256: &event.body_sha256,
+                size: event.size,
+                content_type: &event.content_type,
+                headers: &event.headers,
+                meta_sha256: &event.meta_sha256,
+                hmac: &event.hmac,
+                prev_hmac: &event.prev_hmac,
+                key: number,
+                raw: event.raw.as_deref(),
+            };
+            written = chains::add(db, &added);
             if written.is_err() { Err(rusqlite::Error::QueryReturnedNoRows) } else { Ok(()) }
         });
         written.map_err(Broken::New)?;
@@ -445,36 +474,4 @@ fn world_path(disk_name: &str) -> Result<WorldPath, String> {
         return Err(format!("{path} is a memory world"));
     }
     Ok(path)
-}
-
-fn insert_event(
-    db: &Connection,
-    (world, id, seq, key): (i64, i64, u64, i64),
-    path: &WorldPath,
-    event: &Normal,
-) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "INSERT INTO event(world, id, seq, time_us, time_text, type, target, body_sha256, size, \
-         content_type, headers, meta_sha256, hmac, prev_hmac, key, raw) \
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-    )?
-    .execute(params![
-        world,
-        id,
-        seq as i64,
-        event.time_us,
-        event.time_text,
-        event.kind,
-        (event.target != path.as_str()).then_some(&event.target),
-        event.body_sha256,
-        event.size,
-        event.content_type,
-        rows::encode_headers(&event.headers),
-        event.meta_sha256,
-        event.hmac,
-        event.prev_hmac,
-        key,
-        event.raw,
-    ])?;
-    Ok(())
 }

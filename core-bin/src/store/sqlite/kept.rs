@@ -138,7 +138,7 @@ pub fn fault(
 fn before(db: &Connection, version: &VersionRow) -> rusqlite::Result<Option<String>> {
     let sql = "SELECT coalesce(\
                (SELECT e.prev_hmac FROM event e JOIN world w ON w.id = e.world \
-                WHERE w.path = ?1 AND e.id = ?2 AND e.seq = ?3), \
+                WHERE w.path = ?1 AND e.id = ?2 AND e.n = ?3), \
                (SELECT hmac FROM version WHERE path = ?1 AND event = ?2 - 1 AND seq < ?3 \
                 ORDER BY seq DESC LIMIT 1))";
     let place = params![version.path, version.event, version.seq as i64];
@@ -150,7 +150,7 @@ fn page(db: &Connection, after: i64, limit: i64) -> rusqlite::Result<Vec<Version
     let sql = "SELECT v.seq, v.path, v.event, v.time_us, v.size, v.content_type, v.headers, \
                v.body_sha256, v.hmac, v.body, v.object, \
                (SELECT e.body_sha256 FROM event e JOIN world w ON w.id = e.world \
-                WHERE w.path = v.path AND e.id = v.event AND e.seq = v.seq) \
+                WHERE w.path = v.path AND e.id = v.event AND e.n = v.seq) \
                FROM version v WHERE v.seq > ?1 ORDER BY v.seq LIMIT ?2";
     db.prepare_cached(sql)?
         .query_map(params![after, limit], |row| {

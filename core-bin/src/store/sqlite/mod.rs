@@ -5,6 +5,7 @@ pub mod backup;
 mod batch;
 mod bounds;
 mod cache;
+mod chains;
 pub mod check;
 mod commit;
 mod copy;
@@ -192,7 +193,7 @@ impl SqliteStore {
 
     /// One page of a world's chain, after the event with id `after`.
     pub fn chain(&self, world: i64, after: i64, limit: usize) -> Result<Vec<ChainRow>, StoreError> {
-        self.readers.with(|db| rows::chain(db, world, after, limit))
+        self.readers.with(|db| chains::page(db, chains::Part { world, after, limit }))
     }
 
     /// One page of the log, after number `after`.

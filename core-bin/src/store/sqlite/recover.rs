@@ -7,7 +7,7 @@ use rusqlite::{Connection, params, params_from_iter};
 
 use super::import::{forget, said};
 use super::pages::{self, Pages, ReadOnlyStore};
-use super::{FILE, backup, bounds, check, lock, schema};
+use super::{FILE, backup, bounds, chains, check, lock, schema};
 use crate::audit::finding::Problem;
 use crate::audit::keys::Keyring;
 use crate::store::now_us;
@@ -22,6 +22,7 @@ const BY_NUMBER: &[(&str, &str)] = &[
     ("store", "id"),
     ("world", "id"),
     ("log", "seq"),
+    ("event", "n"),
     ("piece", "id"),
     ("version", "seq"),
 ];
@@ -74,8 +75,7 @@ fn rebuild(from: &Path, to: &Path, ring: &Keyring, done: &mut Recovered) -> Resu
         let (rows, lost) = salvage.all().map_err(failed)?;
         done.tables.push(((*table).to_owned(), rows, lost));
     }
-    let of_worlds = "SELECT id FROM world";
-    done.tables.push(parts(&old, &new, "event", "id", "world", of_worlds).map_err(failed)?);
+    chains::link_again(&new).map_err(failed)?;
     let objects = "SELECT object FROM world WHERE object IS NOT NULL UNION \
                    SELECT object FROM version WHERE object IS NOT NULL";
     done.tables.push(parts(&old, &new, "span", "at", "object", objects).map_err(failed)?);

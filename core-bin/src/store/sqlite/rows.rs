@@ -7,12 +7,11 @@ use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest, Sha256};
 
 use super::objects::Objects;
-use super::raw;
 use crate::audit::log::{LogKind, LogRow};
 use crate::audit::world::WorldRow;
 use crate::path::WorldPath;
 use crate::store::quota::{Quota, Quotas, Shares};
-use crate::store::{Body, ChainRow, Entry, Hash, Head, Headers, Row, Tag, hex, now_us, unhex};
+use crate::store::{Body, Entry, Hash, Head, Headers, Row, Tag, hex, now_us, unhex};
 
 const WORLD: &str = "id, path, seq, event_id, events, hmac, body_sha256, size, content_type, \
                      headers, modified_us, body, object, tail, hash_state, fault, expires_us";
@@ -52,7 +51,7 @@ fn head(row: &SqlRow<'_>, objects: &Objects) -> rusqlite::Result<Head> {
     })
 }
 
-fn unsigned(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<u64> {
+pub fn unsigned(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(at).map(|n| n.max(0) as u64)
 }
 
@@ -133,10 +132,6 @@ pub fn list(
     rows.take_while(inside).collect()
 }
 
-const CHAIN: &str = "e.id, e.seq, e.time_us, e.time_text, e.type, coalesce(e.target, w.path), \
-                     e.body_sha256, e.size, e.content_type, e.headers, e.meta_sha256, e.hmac, \
-                     e.prev_hmac, e.key, e.raw";
-
 /// Worlds whose time has come, those that waited longest first.
 pub fn expired(
     db: &Connection,
@@ -152,66 +147,8 @@ pub fn expired(
     .collect()
 }
 
-/// One page of a world's chain, after the event with id `after`.
-pub fn chain(
-    db: &Connection,
-    world: i64,
-    after: i64,
-    limit: usize,
-) -> rusqlite::Result<Vec<ChainRow>> {
-    let sql = format!(
-        "SELECT {CHAIN} FROM event e JOIN world w ON w.id = e.world \
-         WHERE e.world = ?1 AND e.id > ?2 ORDER BY e.id LIMIT ?3"
-    );
-    let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![world, after, limit as i64], chain_row)?;
-    rows.collect()
-}
-
-/// The same, each event with the row of the log that has its number.
-pub fn logged_chain(
-    db: &Connection,
-    world: i64,
-    after: i64,
-    limit: usize,
-) -> rusqlite::Result<Vec<(ChainRow, Option<LogRow>)>> {
-    let sql = format!(
-        "SELECT {CHAIN}, l.seq, l.time_us, l.kind, l.path, l.hmac, l.content_type, l.size, l.key, \
-         l.link FROM event e JOIN world w ON w.id = e.world LEFT JOIN log l ON l.seq = e.seq \
-         WHERE e.world = ?1 AND e.id > ?2 ORDER BY e.id LIMIT ?3"
-    );
-    let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![world, after, limit as i64], |row| {
-        Ok((chain_row(row)?, joined_log_row(row, 15)?))
-    })?;
-    rows.collect()
-}
-
-fn chain_row(row: &SqlRow<'_>) -> rusqlite::Result<ChainRow> {
-    let normal = ChainRow {
-        id: row.get(0)?,
-        seq: unsigned(row, 1)?,
-        time_us: row.get(2)?,
-        time_text: row.get(3)?,
-        kind: row.get(4)?,
-        target: row.get(5)?,
-        body_sha256: hex(row.get_ref(6)?.as_blob()?),
-        size: row.get(7)?,
-        content_type: row.get(8)?,
-        headers: decode_headers(row.get_ref(9)?.as_str()?),
-        meta_sha256: hex(row.get_ref(10)?.as_blob()?),
-        hmac: hex(row.get_ref(11)?.as_blob()?),
-        prev_hmac: hex(row.get_ref(12)?.as_blob()?),
-        key: row.get(13)?,
-    };
-    Ok(match row.get_ref(14)?.as_blob_or_null()? {
-        Some(raw) => raw::restore(raw, normal),
-        None => normal,
-    })
-}
-
 /// The columns that a check compares; its MACs are checked where the log is walked.
-fn joined_log_row(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<Option<LogRow>> {
+pub fn joined_log_row(row: &SqlRow<'_>, at: usize) -> rusqlite::Result<Option<LogRow>> {
     if row.get_ref(at)? == rusqlite::types::ValueRef::Null {
         return Ok(None);
     }

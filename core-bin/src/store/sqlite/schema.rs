@@ -15,14 +15,15 @@ use crate::store::quota::Shares;
 /// "Elst" in the file's header: SQLite's application_id.
 const APPLICATION_ID: i64 = 0x456c_7374;
 
-/// The layout below. A newer file is refused by name, an older one is migrated.
-const USER_VERSION: i64 = 1;
+/// The layout below. A newer file is refused by name; an older one, from the first release on, is
+/// migrated.
+const USER_VERSION: i64 = 2;
 
 /// SQLite before this has a bug in the WAL's reset (design §1).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// One row that every commit updates: counters, the newest MAC, the high-water mark.
-const TABLES: &str = "
+pub const TABLES: &str = "
 CREATE TABLE store(
   id INTEGER PRIMARY KEY CHECK(id = 1),
   store_id BLOB NOT NULL, created_us INTEGER NOT NULL,
@@ -50,14 +51,19 @@ CREATE INDEX world_expiry ON world(expires_us) WHERE expires_us IS NOT NULL;
 CREATE INDEX world_object ON world(object) WHERE object IS NOT NULL;
 CREATE INDEX world_fault ON world(fault) WHERE fault IS NOT NULL;
 
+-- n is seq, but for imported events: those share the seq of their import, and the last one's n is it.
 CREATE TABLE event(
-  world INTEGER NOT NULL, id INTEGER NOT NULL, seq INTEGER NOT NULL,
+  n INTEGER PRIMARY KEY, world INTEGER NOT NULL, id INTEGER NOT NULL, prev INTEGER,
+  seq INTEGER NOT NULL,
   time_us INTEGER NOT NULL, time_text TEXT,
   type TEXT NOT NULL, target TEXT,
   body_sha256 BLOB NOT NULL, size INTEGER NOT NULL, content_type TEXT NOT NULL,
   headers TEXT NOT NULL, meta_sha256 BLOB NOT NULL,
-  hmac BLOB NOT NULL, prev_hmac BLOB NOT NULL, key INTEGER NOT NULL, raw BLOB,
-  PRIMARY KEY(world, id)
+  hmac BLOB NOT NULL, prev_hmac BLOB NOT NULL, key INTEGER NOT NULL, raw BLOB
+) STRICT;
+
+CREATE TABLE mark(
+  world INTEGER NOT NULL, id INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(world, id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE log(
@@ -217,6 +223,13 @@ pub fn check_marks(db: &Connection, file: &Path) -> Result<(), String> {
     if version > USER_VERSION {
         return Err(format!(
             "{} has layout {version}, this core knows layouts up to {USER_VERSION}: a newer elastik wrote it",
+            file.display()
+        ));
+    }
+    if version < USER_VERSION {
+        return Err(format!(
+            "{} has layout {version}, of a core that was never released: let that core export it \
+             (elastik data export), and import it here",
             file.display()
         ));
     }

@@ -34,6 +34,17 @@ const QUESTIONS: &[(&str, &str)] = &[
         "SELECT count(DISTINCT world) FROM event WHERE world NOT IN (\
            SELECT id FROM world UNION ALL SELECT id FROM trash WHERE kind = 2)",
     ),
+    (
+        "worlds have more or fewer events than they count",
+        "SELECT count(*) FROM world w LEFT JOIN (\
+           SELECT world, count(*) AS events FROM event GROUP BY world) e ON e.world = w.id \
+         WHERE coalesce(e.events, 0) <> w.events",
+    ),
+    (
+        "marks name no event of their chain",
+        "SELECT count(*) FROM mark m JOIN world w ON w.id = m.world \
+         LEFT JOIN event e ON e.n = m.n AND e.world = m.world AND e.id = m.id WHERE e.n IS NULL",
+    ),
 ];
 
 /// Everything that is wrong, a sentence each; empty when the file is sound.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, ffi, params};
 
 use super::batch::{TRASH_CHAIN, TRASH_ERASED, TRASH_OBJECT};
 use super::trouble::{Trouble, trouble};
-use super::{SqliteStore, answers, bounds, history, objects};
+use super::{SqliteStore, answers, bounds, chains, history, objects};
 use crate::store::{Refusal, now_us};
 
 /// Pieces that an idle turn frees, 1 MiB, and rows that any turn does.
@@ -208,13 +208,7 @@ fn drop_trash(db: &Connection, kind: i64, id: i64) -> rusqlite::Result<()> {
 
 fn free_chain(db: &Connection) -> rusqlite::Result<bool> {
     let Some(&world) = next_trash(db, TRASH_CHAIN)?.first() else { return Ok(false) };
-    let gone = db
-        .prepare_cached(
-            "DELETE FROM event WHERE world = ?1 AND id IN \
-             (SELECT id FROM event WHERE world = ?1 ORDER BY id LIMIT ?2)",
-        )?
-        .execute([world, TURN_ROWS])?;
-    if (gone as i64) < TURN_ROWS {
+    if !chains::free(db, world)? {
         drop_trash(db, TRASH_CHAIN, world)?;
     }
     Ok(true)

@@ -65,6 +65,12 @@ impl OldWorld {
         Ok(State { body, content_type, headers: headers.into() })
     }
 
+    /// How many events there are.
+    pub fn count(&self) -> rusqlite::Result<u64> {
+        let count = self.0.query_row("SELECT count(*) FROM events", [], |row| row.get(0));
+        count.map(|count: i64| count.max(0) as u64)
+    }
+
     /// Hands over every event with its id, in order.
     pub fn each_event(
         &self,
