@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -23,7 +24,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::verbs::{self, Outcome};
 use super::watch::{State, Target};
-use super::work::{Done, at_once};
+use super::work::{Works, at_once, or_else};
 use super::{Door, Wrapped, discovery, sockets, tell};
 use crate::access::Identity;
 use crate::engine::{Refusal, Signal, Subscription};
@@ -114,10 +115,9 @@ pub(super) struct Endpoint {
     looking: HashMap<Target, bool>,
     /// The newest event that was heard of.
     newest: u64,
-    finished: mpsc::UnboundedReceiver<Finished>,
-    finish: mpsc::UnboundedSender<Finished>,
+    /// Requests and looks that wait for something.
+    under_way: Works<Finished>,
     subscription: Subscription,
-    under_way: usize,
     /// What came to a group of nodes that this one is in.
     asked: mpsc::Receiver<(SocketAddr, Bytes)>,
     buffer: Box<[u8]>,
@@ -135,7 +135,6 @@ impl Endpoint {
         let limits = Limits { in_flight: door.options.max_in_flight, ..Limits::default() };
         let observers = Observers::new(door.options.max_observers);
         let subscription = door.engine.listen(observers.watched(), None);
-        let (finish, finished) = mpsc::unbounded_channel();
         Ok(Self {
             layer: Layer::new(door.options.timing, limits, u64::from_ne_bytes(seed)),
             door,
@@ -148,10 +147,8 @@ impl Endpoint {
             states: HashMap::new(),
             looking: HashMap::new(),
             newest: 0,
-            finished,
-            finish,
+            under_way: Works::default(),
             subscription,
-            under_way: 0,
             asked,
             buffer: vec![0; LARGEST].into(),
         })
@@ -171,7 +168,9 @@ impl Endpoint {
             tokio::select! {
                 _ = self.socket.readable() => self.receive(),
                 _ = self.socket.writable(), if !(self.out.is_empty() && self.sealed.is_empty()) => {}
-                Some(finished) = self.finished.recv() => self.take(finished),
+                Some(finished) = self.under_way.next(), if !self.under_way.is_empty() => {
+                    self.take_all(finished);
+                }
                 Some((peer, datagram)) = self.asked.recv() => {
                     discovery::asked(&mut self, peer, &datagram);
                 }
@@ -191,10 +190,8 @@ impl Endpoint {
 
     /// Answers what is under way when the program stops; its shutdown deadline bounds this.
     async fn drain(&mut self) {
-        while self.under_way > 0
-            && let Some(finished) = self.finished.recv().await
-        {
-            self.take(finished);
+        while let Some(finished) = self.under_way.next().await {
+            self.take_all(finished);
             self.flush();
         }
     }
@@ -338,23 +335,25 @@ impl Endpoint {
         work: impl Future<Output = Outcome> + Send + 'static,
     ) {
         self.layer.defer(now, &ticket);
-        self.under_way += 1;
-        let failed = Reply::error(Code::INTERNAL_ERROR, "the handler failed\n");
-        let outcome = Box::new(failed.into());
-        let result = Finished::Request { ticket, wants, outcome };
-        let mut done = Done { result: Some(result), finish: self.finish.clone() };
-        tokio::spawn(async move {
-            let answered = work.await;
-            if let Some(Finished::Request { outcome, .. }) = &mut done.result {
-                **outcome = answered;
-            }
-        });
+        let failed = || Reply::error(Code::INTERNAL_ERROR, "the handler failed\n").into();
+        self.under_way.push(Box::pin(async move {
+            let outcome = Box::new(or_else(work, failed).await);
+            Finished::Request { ticket, wants, outcome }
+        }));
+    }
+
+    /// What ends together is answered together.
+    fn take_all(&mut self, first: Finished) {
+        self.take(first);
+        for _ in 1..TURN {
+            let Some(Some(finished)) = self.under_way.next().now_or_never() else { return };
+            self.take(finished);
+        }
     }
 
     fn take(&mut self, finished: Finished) {
         match finished {
             Finished::Request { ticket, wants, outcome } => {
-                self.under_way -= 1;
                 self.layer.ended(&ticket);
                 self.respond(Instant::now(), &ticket, wants, *outcome);
             }
@@ -429,15 +428,10 @@ impl Endpoint {
             Ok(state) => self.known(target, state),
             Err(work) => {
                 self.looking.insert(target.clone(), false);
-                let state = Err(Refusal::Overloaded);
-                let result = Finished::State { target, state };
-                let mut done = Done { result: Some(result), finish: self.finish.clone() };
-                tokio::spawn(async move {
-                    let found = work.await;
-                    if let Some(Finished::State { state, .. }) = &mut done.result {
-                        *state = found;
-                    }
-                });
+                self.under_way.push(Box::pin(async move {
+                    let state = or_else(work, || Err(Refusal::Overloaded)).await;
+                    Finished::State { target, state }
+                }));
             }
         }
     }

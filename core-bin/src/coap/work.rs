@@ -1,23 +1,19 @@
-//! Work of a request: at once where there is nothing to wait for, else by itself.
+//! Work of a request: at once where there is nothing to wait for, else beside the others of its socket.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::sync::mpsc;
+use futures_util::FutureExt;
+use futures_util::stream::FuturesUnordered;
 
-/// Sends its result when it is dropped, so that a handler that fails is answered too.
-pub struct Done<T> {
-    pub result: Option<T>,
-    pub finish: mpsc::UnboundedSender<T>,
-}
+/// What waits for something, in the one task of its socket: a commit that answers many wakes it once.
+pub type Works<T> = FuturesUnordered<Pin<Box<dyn Future<Output = T> + Send>>>;
 
-impl<T> Drop for Done<T> {
-    fn drop(&mut self) {
-        if let Some(result) = self.result.take() {
-            let _ = self.finish.send(result);
-        }
-    }
+/// The work's result; another one when it panics, so that a handler that fails is answered too.
+pub async fn or_else<T>(work: impl Future<Output = T>, failed: impl FnOnce() -> T) -> T {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| failed())
 }
 
 /// The result of work that has nothing to wait for; else the work, to go on elsewhere.

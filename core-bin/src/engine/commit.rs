@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::chores::Chores;
 use super::hub::Hub;
-use super::queue::{Answer, BATCH_OPS, Job, Queue, Stage};
+use super::queue::{Answer, BATCH_OPS, Job, Queue, Stage, answer_all};
 use super::upload::split_off;
 use crate::path::WorldPath;
 use crate::store::memory::{MemoryStore, Plan, signed};
@@ -188,9 +188,7 @@ impl Works {
             });
         }
         self.hub.settle(numbers);
-        for (job, done) in jobs.into_iter().zip(answers) {
-            job.answer(done);
-        }
+        answer_all(jobs, answers);
     }
 
     /// The memory part becomes true if the durable part did.

@@ -39,6 +39,8 @@ struct State {
     writes: VecDeque<Job>,
     stages: VecDeque<Stage>,
     closed: bool,
+    /// The writer sleeps: only then it costs a system call to tell it.
+    asleep: bool,
 }
 
 /// A write that waits, and who waits for it.
@@ -64,8 +66,18 @@ pub enum Stage {
 
 impl Job {
     pub fn answer(self, done: Answer) {
+        answer_all(vec![self], vec![done]);
+    }
+}
+
+/// Answers jobs in one go, before what they hold is given back: who waits for several of them wakes
+/// once and finds them all.
+pub fn answer_all(jobs: Vec<Job>, answers: Vec<Answer>) {
+    let mut spent = Vec::with_capacity(jobs.len());
+    for (Job { write, answer, _room, .. }, done) in jobs.into_iter().zip(answers) {
         // A client that went away does not undo its write.
-        let _ = self.answer.send(done);
+        let _ = answer.send(done);
+        spent.push((write, _room));
     }
 }
 
@@ -98,8 +110,8 @@ impl Queue {
                 return Err(Refusal::Stopped("the core is shutting down".into()));
             }
             state.writes.push_back(Job { write, bytes, answer, _room: room });
+            self.rouse(state);
         }
-        self.wake.notify_one();
         wait.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
@@ -121,8 +133,9 @@ impl Queue {
 
     /// Lets the thread end when all that waits is done.
     pub fn close(&self) {
-        self.state().closed = true;
-        self.wake.notify_one();
+        let mut state = self.state();
+        state.closed = true;
+        self.rouse(state);
     }
 
     /// Ops that wait now.
@@ -134,7 +147,15 @@ impl Queue {
         let mut state = self.state();
         if !state.closed {
             state.stages.push_back(stage);
-            drop(state);
+            self.rouse(state);
+        }
+    }
+
+    /// Wakes the writer, if it sleeps.
+    fn rouse(&self, mut state: MutexGuard<'_, State>) {
+        let asleep = std::mem::take(&mut state.asleep);
+        drop(state);
+        if asleep {
             self.wake.notify_one();
         }
     }
@@ -160,11 +181,13 @@ impl Queue {
             if pause.is_zero() {
                 break;
             }
+            state.asleep = true;
             let (woken, timeout) = self
                 .wake
                 .wait_timeout(state, pause)
                 .unwrap_or_else(|poisoned| poisoned.into_inner());
             state = woken;
+            state.asleep = false;
             if timeout.timed_out() {
                 break;
             }
