@@ -14,6 +14,10 @@ use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+/// Requests are taken in by one thread and answered by another: a heap for many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     // What does not begin with a dash is work on a data directory, without a server.

@@ -117,7 +117,8 @@ pub(super) struct Endpoint {
     newest: u64,
     /// Requests and looks that wait for something.
     under_way: Works<Finished>,
-    subscription: Subscription,
+    /// While somebody observes: else every commit would wake this task for nothing.
+    subscription: Option<Subscription>,
     /// What came to a group of nodes that this one is in.
     asked: mpsc::Receiver<(SocketAddr, Bytes)>,
     buffer: Box<[u8]>,
@@ -134,7 +135,6 @@ impl Endpoint {
         getrandom::fill(&mut seed).map_err(|error| format!("no random numbers: {error}"))?;
         let limits = Limits { in_flight: door.options.max_in_flight, ..Limits::default() };
         let observers = Observers::new(door.options.max_observers);
-        let subscription = door.engine.listen(observers.watched(), None);
         Ok(Self {
             layer: Layer::new(door.options.timing, limits, u64::from_ne_bytes(seed)),
             door,
@@ -148,7 +148,7 @@ impl Endpoint {
             looking: HashMap::new(),
             newest: 0,
             under_way: Works::default(),
-            subscription,
+            subscription: None,
             asked,
             buffer: vec![0; LARGEST].into(),
         })
@@ -165,6 +165,12 @@ impl Endpoint {
                     None => std::future::pending().await,
                 }
             };
+            let signal = async {
+                match &mut self.subscription {
+                    Some(subscription) => subscription.next().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = self.socket.readable() => self.receive(),
                 _ = self.socket.writable(), if !(self.out.is_empty() && self.sealed.is_empty()) => {}
@@ -174,7 +180,7 @@ impl Endpoint {
                 Some((peer, datagram)) = self.asked.recv() => {
                     discovery::asked(&mut self, peer, &datagram);
                 }
-                signal = self.subscription.next() => {
+                signal = signal => {
                     if !self.heard(signal) {
                         break;
                     }
@@ -374,6 +380,8 @@ impl Endpoint {
             match self.observers.add(now, (ticket.peer, ticket.token), watch, confirmable) {
                 Some(id) => {
                     self.layer.remember(now, ticket.peer);
+                    let listen = || self.door.engine.listen(self.observers.watched(), None);
+                    self.subscription.get_or_insert_with(listen);
                     begun = Some((id, target, known));
                 }
                 // No room: the response without the option says so (RFC 7641 §4.1).
@@ -468,6 +476,7 @@ impl Endpoint {
     fn tidy(&mut self) {
         let now = Instant::now();
         let observers = &self.observers;
+        self.subscription.take_if(|_| observers.is_empty());
         self.layer.tidy(now, |peer| observers.has_peer(peer));
         self.states.retain(|target, _| observers.is_watched(target));
         self.door.tidy(now);

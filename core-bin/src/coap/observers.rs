@@ -76,6 +76,10 @@ impl Observers {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     pub fn watched(&self) -> Arc<Watched> {
         self.watched.clone()
     }
