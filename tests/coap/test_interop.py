@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -186,8 +185,8 @@ def test_the_published_client(coap_core, published):
     assert (done.returncode, done.stdout) == (0, b"23.6")
 
 
-def test_all_within_a_tenth_of_a_second(coap_core, uri, fresh):
-    """An observer hears of a write at once, not at the next tick of something."""
+def test_an_observer_hears_of_a_write_by_itself(coap_core, uri, fresh):
+    """Nothing else has to happen first: no request, no tick of something."""
     from coapwire import GET, OBSERVE, Peer
 
     path = fresh()
@@ -195,7 +194,6 @@ def test_all_within_a_tenth_of_a_second(coap_core, uri, fresh):
     with Peer(coap_address(coap_core)) as peer:
         peer.ask(GET, path, b"", [(OBSERVE, b"")])
         coap_core.put("/" + path, b"1")
-        begin = time.monotonic()
-        peer.acknowledge(peer.receive())
-        # Generous: the claim is the order of magnitude.
-        assert time.monotonic() - begin < 1
+        told = peer.receive()
+        peer.acknowledge(told)
+        assert told.payload == b"1"

@@ -253,4 +253,4 @@ def test_a_program_that_started_another_does_not_leave_the_pipe_open(tmp_path):
 def test_the_end_of_the_program_stops_the_core(tmp_path):
     parent, core, _ = run_parent("begin()", tmp_path)
     assert parent.wait(10) == 0
-    assert ends(core, 1)
+    assert ends(core)
