@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 const CURRENT: Duration = Duration::from_millis(2);
 
 /// A chore's pause is so many times as long as the chore, and never longer than that.
-const PAUSE: u32 = 9;
+const PAUSE: u32 = 15;
 const LONGEST: Duration = Duration::from_millis(100);
 
 /// Pieces of an upload that are laid down in one turn: beside small writes, and without them.
 const BESIDE_WRITES: usize = 1;
 const ALONE: usize = 4;
 
-/// While small writes follow each other, chores take a tenth of the writer's time at the most: each
-/// is followed by a pause nine times as long as itself. Where no write comes there is no pause.
+/// While small writes follow each other, chores take a sixteenth of the writer's time at the most:
+/// each is followed by a pause fifteen times as long as itself. Where no write comes there is no pause.
 pub struct Chores {
     /// Something may be left to be freed.
     pub untidy: bool,
@@ -70,10 +70,10 @@ mod tests {
         let mut chores = Chores::new(start);
         chores.saw_writes(start);
         chores.took(100 * US, start);
-        assert_eq!(chores.pause(start), 900 * US);
-        assert_eq!(chores.pause(start + 800 * US), 100 * US);
-        assert_eq!(chores.pause(start + 900 * US), Duration::ZERO);
-        assert_eq!(chores.turn(start + 900 * US), 1);
+        assert_eq!(chores.pause(start), 1500 * US);
+        assert_eq!(chores.pause(start + 1400 * US), 100 * US);
+        assert_eq!(chores.pause(start + 1500 * US), Duration::ZERO);
+        assert_eq!(chores.turn(start + 1500 * US), 1);
         let mut now = start;
         chores.took(Duration::from_secs(9), now);
         while now < start + LONGEST {
