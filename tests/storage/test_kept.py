@@ -65,3 +65,11 @@ def test_a_newer_layout_is_refused_by_name(layout, filled, core_binary):
     db.close()
     code, said = refuse(core_binary, {"ELASTIK_KEY": KEY, "ELASTIK_DATA": str(filled)})
     assert code == 1 and f"has layout {layout}" in said
+
+
+def test_a_layout_that_was_never_released_is_refused_by_name(filled, core_binary):
+    db = sqlite3.connect(filled / "elastik.db")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    code, said = refuse(core_binary, {"ELASTIK_KEY": KEY, "ELASTIK_DATA": str(filled)})
+    assert code == 1 and "has layout 1" in said and "never released" in said

@@ -21,12 +21,15 @@ const CHAIN: &str = "e.id, e.seq, e.time_us, e.time_text, e.type, coalesce(e.tar
                      e.body_sha256, e.size, e.content_type, e.headers, e.meta_sha256, e.hmac, \
                      e.prev_hmac, e.key, e.raw";
 
-/// From the first mark that leaves enough between, or from the newest event, back to the event with
+/// More marks than any chain has: it is walked from its newest event.
+const NO_MARK: i64 = i64::MAX;
+
+/// From the first mark with ?3 others before it, or from the newest event, back to the event with
 /// id ?2 of world ?1. A chain whose newest event is lost is read from the newest that is left.
 const BACK: &str = "
 WITH RECURSIVE back(n, prev) AS (
   SELECT n, prev FROM event WHERE world = ?1 AND id > ?2 AND n = coalesce(
-    (SELECT m.n FROM mark m WHERE m.world = ?1 AND m.id > ?2 ORDER BY m.id LIMIT 1 OFFSET ?4),
+    (SELECT m.n FROM mark m WHERE m.world = ?1 AND m.id > ?2 ORDER BY m.id LIMIT 1 OFFSET ?3),
     (SELECT e.n FROM world w CROSS JOIN event e ON e.n = w.seq AND e.world = w.id WHERE w.id = ?1),
     (SELECT max(e.n) FROM world w CROSS JOIN event e ON e.world = w.id
       WHERE w.id = ?1 AND w.events > 0))
@@ -79,10 +82,10 @@ fn read<T>(
     joined: &str,
     value: impl FnMut(&SqlRow<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
-    let sql = format!("{BACK} SELECT {columns} {OF_BACK} {joined} ORDER BY e.id LIMIT ?3");
+    let sql = format!("{BACK} SELECT {columns} {OF_BACK} {joined} ORDER BY e.id LIMIT ?4");
     let marks = (part.limit as u64).div_ceil(STRIDE) as i64;
     db.prepare_cached(&sql)?
-        .query_map(params![part.world, part.after, part.limit as i64, marks], value)?
+        .query_map(params![part.world, part.after, marks, part.limit as i64], value)?
         .collect()
 }
 
@@ -111,9 +114,9 @@ fn chain_row(row: &SqlRow<'_>) -> rusqlite::Result<ChainRow> {
 
 /// The numbers of the keys that a world's events are under.
 pub fn keys(db: &Connection, world: i64) -> rusqlite::Result<Vec<i64>> {
-    let sql = format!("{BACK} SELECT DISTINCT e.key {OF_BACK} WHERE ?3 > 0");
+    let sql = format!("{BACK} SELECT DISTINCT e.key {OF_BACK}");
     db.prepare_cached(&sql)?
-        .query_map(params![world, i64::MIN, 1, i64::MAX], |row| row.get(0))?
+        .query_map(params![world, i64::MIN, NO_MARK], |row| row.get(0))?
         .collect()
 }
 
