@@ -140,6 +140,8 @@ def test_what_is_readable_of_a_damaged_file_is_rebuilt(table, start_core, tmp_pa
     core = start_core(data=data)
     for number in range(120):
         core.put(f"/home/{number:03}", b"%d " % number * 40)
+    for number in range(120):
+        core.put(f"/home/{number:03}", b"%d " % number * 30)
     for number in range(6):
         core.put(f"/home/large{number}", bytes([number]) * 200_000)
     assert core.stop() == 0
@@ -152,6 +154,8 @@ def test_what_is_readable_of_a_damaged_file_is_rebuilt(table, start_core, tmp_pa
     assert said.code == 8, said.stderr
     assert list(data.glob("elastik.db.damaged-*"))
     aside = {line["path"] for line in said.lines if line.get("outcome") == "set-aside"}
+    if table != "piece":  # bytes that are gone are told as long as a body names them
+        assert offline("data", "check", "--data-dir", data).code == 0, "the rest fits together"
     core = start_core(data=data, env={"ELASTIK_SCRUB_PAUSE": "0"})
     worlds = core.get("/proc/worlds").body.decode().split()
     assert len(worlds) > 60
