@@ -1,7 +1,7 @@
 # The commands of a developer. `make` alone lists them.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint core-test pytest pytest-both pytest-lowest bench docs soak peers try-peers wheel clean
+.PHONY: FORCE help build demo test lint core-test pytest pytest-both pytest-lowest bench docs soak peers try-peers wheel clean
 
 # One place for everything cargo makes, whatever the caller's environment says.
 export CARGO_TARGET_DIR := $(CURDIR)/core-bin/target
@@ -33,8 +33,15 @@ build: .venv/.ready $(CORE) ## Make .venv (command, SDK, developer tools) and th
 	.venv-lowest/bin/python $(INSTALL) pytest pytest-xdist hypothesis -e '.[aio]'
 	touch $@
 
+# What the core was built with last: another choice builds it again.
+FEATURED := core-bin/target/.features
+$(FEATURED): FORCE
+	@mkdir -p $(@D)
+	@echo '$(FEATURES)' | cmp -s - $@ || echo '$(FEATURES)' >$@
+FORCE:
+
 # cargo leaves an unchanged binary alone; touching it tells make that it was asked.
-$(CORE): $(SOURCES)
+$(CORE): $(SOURCES) $(FEATURED)
 	$(CARGO) build --release --locked $(FEATURES)
 	touch $@
 
