@@ -202,7 +202,7 @@ pub fn free(db: &Connection, world: i64) -> rusqlite::Result<bool> {
         };
         (last, next) = (Some(id), prev.filter(|prev| *prev < n));
     }
-    let from = if next.is_some() { last.unwrap_or(i64::MIN) } else { i64::MIN };
+    let from = next.and(last).unwrap_or(i64::MIN);
     db.prepare_cached("DELETE FROM mark WHERE world = ?1 AND id >= ?2")?.execute([world, from])?;
     if let Some(n) = next {
         mark(db, world, from.saturating_sub(1), n)?;

@@ -76,9 +76,7 @@ fn rebuild(from: &Path, to: &Path, ring: &Keyring, done: &mut Recovered) -> Resu
         done.tables.push(((*table).to_owned(), rows, lost));
     }
     chains::link_again(&new).map_err(failed)?;
-    let objects = "SELECT object FROM world WHERE object IS NOT NULL UNION \
-                   SELECT object FROM version WHERE object IS NOT NULL";
-    done.tables.push(parts(&old, &new, "span", "at", "object", objects).map_err(failed)?);
+    done.tables.push(spans(&old, &new).map_err(failed)?);
     pruned(&old, &new).map_err(failed)?;
     let stores: i64 =
         new.query_row("SELECT count(*) FROM store", [], |row| row.get(0)).map_err(failed)?;
@@ -114,24 +112,20 @@ fn pruned(old: &Connection, new: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Rows of a table whose key begins with another table's: one owner after the other.
-fn parts(
-    old: &Connection,
-    new: &Connection,
-    table: &str,
-    key: &str,
-    owner: &str,
-    owners: &str,
-) -> rusqlite::Result<(String, u64, u64)> {
+/// Where the pieces of each body lie: one body after the other.
+fn spans(old: &Connection, new: &Connection) -> rusqlite::Result<(String, u64, u64)> {
+    let bodies = "SELECT object FROM world WHERE object IS NOT NULL UNION \
+                  SELECT object FROM version WHERE object IS NOT NULL";
     let ids: Vec<i64> =
-        new.prepare(owners)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        new.prepare(bodies)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let (mut rows, mut lost) = (0, 0);
     for id in ids {
-        let salvage = Salvage { old, new, table, key, within: format!("{owner} = {id} AND ") };
+        let within = format!("object = {id} AND ");
+        let salvage = Salvage { old, new, table: "span", key: "at", within };
         let (more, gaps) = salvage.all()?;
         (rows, lost) = (rows + more, lost + gaps);
     }
-    Ok((table.to_owned(), rows, lost))
+    Ok(("span".to_owned(), rows, lost))
 }
 
 /// Copies a table's rows in the order of a key, around what cannot be read.
