@@ -1,6 +1,7 @@
 //! The program: settings, engine, door, signals, exit codes.
 
-use std::path::Path;
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,8 +11,9 @@ use elastik_core::config::{self, Coap, Command, Config, Failure};
 use elastik_core::engine::{self, Engine};
 use elastik_core::http::{self, Door, Limits, Listener, Options, Tls};
 use elastik_core::{VERSION, coap, descriptors, maintain, stop};
+use tokio::runtime::Handle;
 use tokio::signal::unix::SignalKind;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 /// Requests are taken in by one thread and answered by another: a heap for many threads.
@@ -56,11 +58,28 @@ fn run(config: Config) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("no threads: {error}"))?;
-    let outcome = runtime.block_on(serve(config, engine.clone(), eof));
+    let thread = config.coap.as_ref().map(|_| coap_thread()).transpose();
+    let (thread, coap_runs) = thread.map_err(|error| format!("no threads: {error}"))?.unzip();
+    let outcome = runtime.block_on(serve(config, engine.clone(), eof, thread));
     // Requests that outlived the deadline end here, before the store closes.
     runtime.shutdown_background();
+    drop(coap_runs);
     let closed = engine.close(deadline);
     outcome.and(closed)
+}
+
+/// A thread for the sockets of CoAP, until what is returned beside it is dropped. Among several
+/// threads one is woken by another for each batch of answers, and on a small machine that is time.
+fn coap_thread() -> io::Result<(Handle, oneshot::Sender<()>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (runs, ended) = oneshot::channel();
+    let run = move || {
+        let _ = runtime.block_on(ended);
+        runtime.shutdown_background();
+    };
+    std::thread::Builder::new().name("coap".to_owned()).spawn(run)?;
+    Ok((handle, runs))
 }
 
 fn engine_settings(config: &Config) -> engine::Settings {
@@ -83,7 +102,12 @@ fn engine_settings(config: &Config) -> engine::Settings {
     }
 }
 
-async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result<(), String> {
+async fn serve(
+    config: Config,
+    engine: Engine,
+    eof: Option<stop::Eof>,
+    coap_thread: Option<Handle>,
+) -> Result<(), String> {
     // Whoever reads the banner may send a signal at once.
     let asks = stop::Asks::new()?;
     let listeners = listen(&config).await?;
@@ -105,10 +129,11 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
     };
     let server = tokio::spawn(http::serve(listeners, tls.clone(), door.clone(), limits));
     eprint!("{}", config.banner(VERSION, &addresses));
-    let coap = match &config.coap {
-        Some(settings) => {
-            open_coap(settings, &config.data_dir, config.all_tokens()?, &engine, coap_stopping)
-                .await
+    let coap = match config.coap.clone().zip(coap_thread) {
+        Some((settings, thread)) => {
+            let (data_dir, tokens) = (config.data_dir.clone(), config.all_tokens()?);
+            let open = open_coap(settings, data_dir, tokens, engine.clone(), coap_stopping);
+            thread.spawn(open).await.map_err(|error| format!("coap failed: {error}"))?
         }
         None => None,
     };
@@ -127,10 +152,10 @@ async fn serve(config: Config, engine: Engine, eof: Option<stop::Eof>) -> Result
 
 /// Opens the CoAP door; without it the rest works on, as in 8.3.
 async fn open_coap(
-    settings: &Coap,
-    data_dir: &Path,
+    settings: Coap,
+    data_dir: PathBuf,
     tokens: Tokens,
-    engine: &Engine,
+    engine: Engine,
     stopping: watch::Receiver<bool>,
 ) -> Option<(Arc<coap::Door>, coap::Running)> {
     let options = coap::Options {
@@ -149,7 +174,7 @@ async fn open_coap(
     };
     let open = async || {
         let contexts = settings.oscore_file.as_deref();
-        let oscore = contexts.map(|file| coap::Oscore::load(file, data_dir, SystemTime::now()));
+        let oscore = contexts.map(|file| coap::Oscore::load(file, &data_dir, SystemTime::now()));
         let options = coap::Options { oscore: oscore.transpose()?, ..options };
         let door = Arc::new(coap::Door::new(engine.clone(), tokens, options)?);
         let keys = settings.psk_file.as_deref().map(coap::Keys::load).transpose()?;

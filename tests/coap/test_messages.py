@@ -22,6 +22,16 @@ def events(core, path: str) -> int:
     return int(reply.headers["x-audit-events"])
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for the threads")
+def test_its_sockets_have_a_thread_of_their_own(coap_core, start_core):
+    def threads(core):
+        tasks = Path("/proc", str(core.process.pid), "task").glob("*/comm")
+        return [task.read_text().strip() for task in tasks]
+
+    assert threads(coap_core).count("coap") == 1
+    assert "coap" not in threads(start_core())
+
+
 def test_a_repeated_append_is_one_event(coap_core, peer, fresh):
     path = fresh()
     append = peer.request(POST, path, b"a")

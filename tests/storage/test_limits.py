@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import threading
 import time
@@ -14,6 +15,17 @@ from soak.operations import Client
 
 WAL_MAX = 128 << 20
 SECONDS = max(6.0, float(os.environ.get("ELASTIK_SOAK_SECONDS", "0")))
+
+
+def test_the_log_grows_ahead_of_small_commits(core):
+    """A commit that made the file longer would have its inode to sync too."""
+    log, lengths = core.data / "elastik.db-wal", []
+    for n in range(60):
+        core.put(f"/home/grow/{n}", b"x" * 100)
+        lengths.append(log.stat().st_size)
+    grown = sum(a != b for a, b in itertools.pairwise(lengths))
+    assert lengths[-1] - lengths[0] > 512 << 10, "too little was written to prove anything"
+    assert grown < 20
 
 
 def list_for_ever(core: Core, over: threading.Event) -> None:

@@ -34,6 +34,7 @@ impl Works {
         while let Some(jobs) = self.queue.take(&chores) {
             self.expire(&mut looked);
             self.serve(jobs, &mut chores);
+            self.store.lay_ahead();
             if self.store.wants_checkpoint() {
                 // Full means one is asked for already. A failed one stops the store.
                 let _ = checkpoints.try_send(());
