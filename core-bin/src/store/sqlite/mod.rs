@@ -33,6 +33,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod vfs;
 mod wal;
 pub mod whole;
 
