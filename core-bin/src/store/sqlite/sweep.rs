@@ -94,6 +94,9 @@ impl SqliteStore {
     /// While nobody waits for the writer: looks once more at objects that were still being read, and
     /// gives free pages back to the disk.
     pub fn sweep_idly(&self) -> bool {
+        if self.read_only {
+            return false;
+        }
         self.give_room_back();
         self.reserve.renew();
         let mut writer = self.writer();

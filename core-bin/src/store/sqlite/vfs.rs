@@ -329,8 +329,15 @@ mod tests {
             db.execute_batch("BEGIN IMMEDIATE").unwrap();
             for _ in 0..[1, 3, 60][random(3) as usize] {
                 let (key, size) = (random(200), [10, 3000, 200_000][random(3) as usize]);
+                let undone = random(5) == 0;
+                if undone {
+                    db.execute_batch("SAVEPOINT s").unwrap();
+                }
                 let sql = "INSERT OR REPLACE INTO t VALUES(?1, randomblob(?2))";
                 db.execute(sql, [key, size]).unwrap();
+                if undone {
+                    db.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
+                }
             }
             if random(4) > 0 {
                 kept = sum(&db);

@@ -170,7 +170,10 @@ impl SqliteStore {
     pub fn lay_ahead(&self) {
         let end = self.wal.written.load(Relaxed) * FRAME + AHEAD / 2;
         let large = self.wal.added.load(Relaxed) * PAGE >= AHEAD / 2;
-        if end <= self.wal.laid.load(Relaxed) || large || self.reserve.free() < AT_MOST {
+        if end <= self.wal.laid.load(Relaxed) || large || self.refusing().is_some() {
+            return;
+        }
+        if self.reserve.free() < AT_MOST {
             return;
         }
         let file = super::pages::beside(&self.file, "-wal");
