@@ -193,14 +193,19 @@ def test_a_copy_is_served_and_not_written(start_core, filled, tmp_path, offline)
     assert [p.name for p in backup.parent.iterdir()] == ["elastik.db"]
 
 
-def test_a_wal_that_cannot_be_read_is_not_passed_over(core, core_binary, tmp_path):
-    """What lies beside a killed core's file is part of it."""
+def killed_copy(core, copy):
+    """What a core leaves that was killed before it copied its WAL into the file."""
     core.put("/home/a", b"in the wal")
     core.kill()
-    copy = tmp_path / "copy"
     copy.mkdir()
     for name in ("elastik.db", "elastik.db-wal"):
         shutil.copy(core.data / name, copy)
+    return copy
+
+
+def test_a_wal_that_cannot_be_read_is_not_passed_over(core, core_binary, tmp_path):
+    """What lies beside a killed core's file is part of it."""
+    copy = killed_copy(core, tmp_path / "copy")
     assert (copy / "elastik.db-wal").stat().st_size > 0
     script = (
         f"mount --bind {copy} {copy} && mount -o remount,bind,ro {copy} && "
@@ -215,12 +220,7 @@ def test_a_wal_that_cannot_be_read_is_not_passed_over(core, core_binary, tmp_pat
 
 
 def test_a_copy_with_a_wal_is_not_written_either(core, start_core, tmp_path):
-    core.put("/home/a", b"in the wal")
-    core.kill()
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for name in ("elastik.db", "elastik.db-wal"):
-        shutil.copy(core.data / name, copy)
+    copy = killed_copy(core, tmp_path / "copy")
     # Only its frames, without the room behind them.
     frames = -(-len((copy / "elastik.db-wal").read_bytes().rstrip(b"\0")) // 4120)
     os.truncate(copy / "elastik.db-wal", 32 + frames * 4120)

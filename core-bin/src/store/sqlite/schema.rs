@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, params};
 
 use super::{bounds, vfs, wal};
 use crate::audit::keys::AuditKey;
@@ -141,11 +141,7 @@ pub fn open(file: &Path, key: &AuditKey) -> Result<(Connection, StoreRow), Strin
         return Err(format!("SQLite {} has a WAL-reset bug", rusqlite::version()));
     }
     wal::write_again(file).map_err(|e| format!("{}-wal: {e}", file.display()))?;
-    let opened = || {
-        vfs::register()?;
-        Connection::open_with_flags_and_vfs(file, OpenFlags::default(), vfs::NAME)
-    };
-    let db = opened().map_err(|e| describe(file, &e))?;
+    let db = vfs::connect(file).map_err(|e| describe(file, &e))?;
     prepare(&db, file, key).map(|row| (db, row))
 }
 

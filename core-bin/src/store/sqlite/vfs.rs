@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_void};
+use std::path::Path;
 use std::ptr::{null, null_mut};
 use std::slice;
 use std::sync::OnceLock;
@@ -17,26 +18,28 @@ use rusqlite::ffi::{
     self, SQLITE_ERROR, SQLITE_IOERR, SQLITE_OK, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_filename,
     sqlite3_int64, sqlite3_io_methods, sqlite3_vfs,
 };
+use rusqlite::{Connection, OpenFlags};
 
-/// What a connection is opened with.
-pub const NAME: &CStr = c"elastik";
+/// What SQLite knows the layer by.
+const NAME: &CStr = c"elastik";
 
 /// What is held at the most, in bytes: SQLite's file for Unix takes no more in one call.
 const MOST: usize = 0x1ffff;
 
 /// The header of a frame; its second number is not 0 when the frame commits
 /// (<https://www.sqlite.org/fileformat2.html#walformat>).
-const HEADER: usize = 24;
+pub const HEADER: usize = 24;
 
-/// Makes the layer known to SQLite, under its name.
-pub fn register() -> rusqlite::Result<()> {
-    static REGISTERED: OnceLock<c_int> = OnceLock::new();
-    match *REGISTERED.get_or_init(add) {
-        SQLITE_OK => Ok(()),
+/// Opens a database for its writer, through the layer.
+pub fn connect(file: &Path) -> rusqlite::Result<Connection> {
+    static ADDED: OnceLock<c_int> = OnceLock::new();
+    match *ADDED.get_or_init(add) {
+        SQLITE_OK => Connection::open_with_flags_and_vfs(file, OpenFlags::default(), NAME),
         code => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
     }
 }
 
+/// Makes the layer known to SQLite.
 fn add() -> c_int {
     // SAFETY: what SQLite finds it never frees, and what it is given lives as long.
     unsafe {
@@ -279,7 +282,6 @@ unsafe extern "C" fn device_characteristics(file: *mut sqlite3_file) -> c_int {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rusqlite::{Connection, OpenFlags};
 
     fn header(commits: bool) -> [u8; HEADER] {
         let mut header = [1; HEADER];
@@ -306,8 +308,7 @@ mod tests {
     fn others_read_each_commit_whatever_became_of_the_transaction_before() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.db");
-        register().unwrap();
-        let db = Connection::open_with_flags_and_vfs(&file, OpenFlags::default(), NAME).unwrap();
+        let db = connect(&file).unwrap();
         db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
         db.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
         // So few pages are cached that a large transaction writes some of them twice.

@@ -12,10 +12,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::SqliteStore;
 use super::reserve::Reserve;
 use super::trouble::{Trouble, trouble};
+use super::vfs::HEADER;
 
 const PAGE: u64 = 4096;
 /// A page with its header, as the WAL has it.
-const FRAME: u64 = PAGE + 24;
+const FRAME: u64 = PAGE + HEADER as u64;
 
 /// When so many bytes wait to be copied, a thread beside the writer checkpoints. Of a page written
 /// many times only the newest state is copied, so many small turns are more work; a large one is a
@@ -170,10 +171,8 @@ impl SqliteStore {
     pub fn lay_ahead(&self) {
         let end = self.wal.written.load(Relaxed) * FRAME + AHEAD / 2;
         let large = self.wal.added.load(Relaxed) * PAGE >= AHEAD / 2;
-        if end <= self.wal.laid.load(Relaxed) || large || self.refusing().is_some() {
-            return;
-        }
-        if self.reserve.free() < AT_MOST {
+        let wanted = end > self.wal.laid.load(Relaxed) && !large;
+        if !wanted || self.refusing().is_some() || self.reserve.free() < AT_MOST {
             return;
         }
         let file = super::pages::beside(&self.file, "-wal");
@@ -220,7 +219,7 @@ impl SqliteStore {
 
     /// On a full disk the WAL is brought back to nothing, so that what was freed goes back to it.
     pub(super) fn give_room_back(&self) {
-        if self.reserve.is_tight() && !self.read_only {
+        if self.reserve.is_tight() {
             let _ = self.one_checkpoint(|| {
                 let db = &self.writer().db;
                 self.wal.laid.store(0, Relaxed);
